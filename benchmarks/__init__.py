@@ -1,0 +1,6 @@
+"""Benchmarks of bucle beside asyncio and the other event loops.
+
+Run as ``python -m benchmarks core``. One file a subject holds the workloads; the other files
+are the harness: ``loops`` (who is compared), ``sample`` (one measurement in a fresh process),
+``compare`` (the interleaved rounds) and ``report`` (statistics, tables, JSON).
+"""

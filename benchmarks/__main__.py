@@ -1,0 +1,62 @@
+"""The command line: ``python -m benchmarks SUBJECT [--loops A,B] [--rounds N] [--json FILE]``.
+
+It prints one Markdown report to standard output; progress goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.compare import compare
+from benchmarks.loops import DEFAULT, PAIRS
+from benchmarks.report import document, markdown
+from benchmarks.subjects import SUBJECTS
+
+PAIR_WORKLOADS = "sleep_zero,create_task,gather_1000,future_wakeup"
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("subject", choices=list(SUBJECTS))
+    parser.add_argument("--loops", help="comma-separated; asyncio is always measured")
+    parser.add_argument("--only", help="comma-separated workloads")
+    parser.add_argument("--rounds", type=int, default=9, help="samples a cell (default 9)")
+    parser.add_argument("--seconds", type=float, default=0.2, help="per sample (default 0.2)")
+    parser.add_argument("--json", type=Path, help="write all samples to this file")
+    parser.add_argument("--absolute", action="store_true", help="also microseconds a loop")
+    parser.add_argument(
+        "--pairs", action="store_true", help="mixed pairs: either Task on the other's loop"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Compare and report."""
+    options = arguments()
+    subject = SUBJECTS[options.subject]
+    names = options.loops.split(",") if options.loops else PAIRS if options.pairs else DEFAULT
+    only = options.only or (PAIR_WORKLOADS if options.pairs else None)
+    workloads = only.split(",") if only else list(subject)
+    unknown = [name for name in workloads if name not in subject]
+    if unknown:
+        sys.exit(f"unknown workloads: {', '.join(unknown)}; known: {', '.join(subject)}")
+    run = compare(
+        options.subject,
+        workloads,
+        names,
+        rounds=options.rounds,
+        seconds=options.seconds,
+        progress=sys.stderr,
+    )
+    sys.stdout.write(markdown(run, absolute=options.absolute))
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(document(run), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
