@@ -1,0 +1,61 @@
+"""Fixtures shared by all rooms: `impl`, `loop` and `world`, each over stock asyncio and bucle.
+
+`--impl stock` runs the control only, which needs no built extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import support
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--impl",
+        choices=("all", "stock", "bucle"),
+        default="all",
+        help="implementations to run the shared tests on",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "conformance: CPython's own asyncio suite, some minutes")
+    config.addinivalue_line("markers", "stress: many operations, some seconds each")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    wanted = metafunc.config.getoption("--impl")
+    names = ["stock", "bucle"] if wanted == "all" else [wanted]
+    if "impl" in metafunc.fixturenames:
+        metafunc.parametrize("impl", names, indirect=True)
+    if "world" in metafunc.fixturenames:
+        pairs = [(types, loop) for types in names for loop in names]
+        ids = [f"{types}_types-{loop}_loop" for types, loop in pairs]
+        metafunc.parametrize("world", pairs, indirect=True, ids=ids)
+
+
+@pytest.fixture
+def impl(request: pytest.FixtureRequest) -> support.Implementation:
+    """Stock asyncio, then bucle."""
+    return support.implementation(request.param)
+
+
+@pytest.fixture
+def loop(impl: support.Implementation) -> Iterator[Any]:
+    """A loop of the implementation, closed at the end."""
+    made = impl.new_loop()
+    yield made
+    made.close()
+    support.collect()
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest) -> Iterator[support.World]:
+    """Types of either kind on a loop of either kind: four worlds."""
+    types, loop = request.param
+    with support.world(types, loop) as made:
+        yield made
