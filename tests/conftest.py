@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests import support
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,11 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="all",
         help="implementations to run the shared tests on",
     )
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "conformance: CPython's own asyncio suite, some minutes")
-    config.addinivalue_line("markers", "stress: many operations, some seconds each")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,0 +1,163 @@
+"""What every test needs: the two implementations, a world made of them, scripts in subprocesses.
+
+Stock asyncio is the control: a test is written once and holds for both, so that a wrong
+expectation fails on the control first.  A world pairs the types of one implementation with a loop
+of either, for a native Task must work on a foreign loop and a stock Task on ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+VERSION = sys.version_info[:2]
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """Future, Task, Handle and loop of one kind."""
+
+    name: str
+    Future: Any
+    Task: Any
+    Handle: Any
+    TimerHandle: Any
+    new_loop: Callable[[], Any]
+
+    @property
+    def native(self) -> bool:
+        return self.name == "bucle"
+
+
+# Taken before anything can install(): the control must stay stock.
+STOCK = Implementation(
+    "stock",
+    asyncio.Future,
+    asyncio.Task,
+    asyncio.Handle,
+    asyncio.TimerHandle,
+    asyncio.SelectorEventLoop,
+)
+
+
+def implementation(name: str) -> Implementation:
+    if name == "stock":
+        return STOCK
+    import bucle
+
+    return Implementation(
+        "bucle",
+        bucle.Future,
+        bucle.Task,
+        bucle.Handle,
+        bucle.TimerHandle,
+        bucle.new_event_loop,
+    )
+
+
+class World:
+    """Types of one implementation on a loop of one; what the loop's handler saw is in `errors`."""
+
+    def __init__(self, types: str, loop: str) -> None:
+        self.types = implementation(types)
+        self.loops = implementation(loop)
+        self.loop = self.loops.new_loop()
+        self.errors: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
+
+    def future(self) -> Any:
+        return self.types.Future(loop=self.loop)
+
+    def task(self, coro: Any, **kwargs: Any) -> Any:
+        return self.types.Task(coro, loop=self.loop, **kwargs)
+
+    def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
+        """Runs a coroutine to its end as a task of this world's types."""
+        return self.loop.run_until_complete(self.task(coro))
+
+    def turn(self, times: int = 1) -> None:
+        """So many turns of the loop: what is ready now runs, what that makes ready does not."""
+        for _ in range(times):
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+
+    def take_errors(self) -> list[dict[str, Any]]:
+        """The contexts seen so far; a test that expects some must take them."""
+        taken, self.errors[:] = list(self.errors), []
+        return taken
+
+    def close(self) -> None:
+        self.loop.close()
+
+
+@contextlib.contextmanager
+def world(types: str, loop: str) -> Iterator[World]:
+    made = World(types, loop)
+    try:
+        yield made
+        assert not made.errors, f"reported to the exception handler: {made.errors}"
+    finally:
+        made.close()
+        collect()
+
+
+Outcome = tuple[str, str, str]
+
+
+def outcome(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Outcome:
+    """What a call did, in a form that can be compared between implementations."""
+    try:
+        value = call(*args, **kwargs)
+    except BaseException as error:
+        return ("raised", type(error).__name__, str(error))
+    return ("returned", type(value).__name__, repr(value))
+
+
+def collect() -> None:
+    """Collects twice: objects that finalizers of the first pass let go are found by the second."""
+    gc.collect()
+    gc.collect()
+
+
+def run_script(
+    source: str,
+    *arguments: str,
+    impl: str = "bucle",
+    timeout: float = 60,
+    options: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs a script in a fresh interpreter, which sees tests.support and bucle.
+
+    The script's first line binds `impl` to the implementation asked for.
+    """
+    prelude = f"from tests.support import implementation; impl = implementation({impl!r})\n"
+    paths = [str(ROOT), str(ROOT / "python"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.run(
+        [sys.executable, *options, "-c", prelude + textwrap.dedent(source), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | {"PYTHONPATH": ":".join(paths)} | (env or {}),
+        cwd=ROOT,
+    )
+
+
+def check_script(source: str, *arguments: str, **options: Any) -> str:
+    """Runs a script that must end well and say nothing on stderr; returns what it printed."""
+    done = run_script(source, *arguments, **options)
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.stderr == "", done.stderr
+    return done.stdout
