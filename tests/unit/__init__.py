@@ -1,0 +1,1 @@
+"""Tests of the rooms of `src` and of the package, one folder a room."""

@@ -1,0 +1,1 @@
+"""Handle, Future, Task, contexts and bookkeeping: the room `src/core`."""
