@@ -1,0 +1,214 @@
+// The epoll calls behind EpollSet, and what is done when the kernel's idea of a descriptor differs
+// from ours.
+//
+// epoll keys a registration by descriptor and open file, and drops it with the file's last
+// descriptor. So a descriptor closed behind our back answers EBADF; closed and reused it answers
+// ENOENT to a change, which then is an addition; and one that was closed while a duplicate lives
+// cannot be taken out at all, which is what generations and reopen() are for.
+#include "loop/epoll_set.hpp"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+namespace bucle::loop {
+
+namespace {
+
+constexpr int kBatch = 128;
+
+std::uint32_t interest(unsigned mask) noexcept {
+    std::uint32_t events = 0;
+    if ((mask & EpollSet::kReadable) != 0) {
+        events |= EPOLLIN;
+    }
+    if ((mask & EpollSet::kWritable) != 0) {
+        events |= EPOLLOUT;
+    }
+    return events;
+}
+
+// As in asyncio's selector: an error or a hang-up is both.
+unsigned readiness(std::uint32_t events) noexcept {
+    unsigned mask = 0;
+    if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) {
+        mask |= EpollSet::kReadable;
+    }
+    if ((events & ~static_cast<std::uint32_t>(EPOLLIN)) != 0) {
+        mask |= EpollSet::kWritable;
+    }
+    return mask;
+}
+
+}  // namespace
+
+int EpollSet::open() noexcept {
+    if (epoll_fd_ >= 0) {
+        return 0;
+    }
+    epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
+    return epoll_fd_ < 0 ? errno : 0;
+}
+
+int EpollSet::reopen() noexcept {
+    const int fresh = epoll_create1(EPOLL_CLOEXEC);
+    if (fresh < 0) {
+        return errno;
+    }
+    if (epoll_fd_ >= 0) {
+        ::close(epoll_fd_);
+    }
+    epoll_fd_ = fresh;
+    stale_ = false;
+    for (std::size_t i = 0; i != capacity_; ++i) {
+        const Slot& known = slots_[i];
+        const int fd = static_cast<int>(i);
+        if (known.mask != 0 &&
+            control(fresh, EPOLL_CTL_ADD, fd, known.mask, known.generation) != 0) {
+            forget(fd);
+        }
+    }
+    return 0;
+}
+
+void EpollSet::close() noexcept {
+    if (epoll_fd_ >= 0) {
+        ::close(epoll_fd_);
+        epoll_fd_ = -1;
+    }
+    std::free(slots_);
+    slots_ = nullptr;
+    capacity_ = watched_ = 0;
+    stale_ = false;
+}
+
+int EpollSet::set(int fd, unsigned mask) noexcept {
+    if (fd < 0 || epoll_fd_ < 0) {
+        return EBADF;
+    }
+    mask &= kReadable | kWritable;
+    const bool known = this->mask(fd) != 0;
+    if (mask == 0) {
+        if (known) {
+            // EBADF and ENOENT: the kernel forgot it before us.
+            static_cast<void>(control(epoll_fd_, EPOLL_CTL_DEL, fd, 0, 0));
+            forget(fd);
+        }
+        return 0;
+    }
+    int error = known ? change(fd, mask) : add(fd, mask);
+    if (known && error == ENOENT) {
+        forget(fd);
+        error = add(fd, mask);
+    }
+    if (error != 0) {
+        forget(fd);
+    }
+    return error;
+}
+
+unsigned EpollSet::mask(int fd) const noexcept {
+    const Slot* const known = slot(fd);
+    return known != nullptr ? known->mask : 0;
+}
+
+int EpollSet::collect(Event* out, int max) noexcept {
+    epoll_event events[kBatch];
+    if (epoll_fd_ < 0) {
+        return 0;
+    }
+    const int count = epoll_wait(epoll_fd_, events, max < kBatch ? max : kBatch, 0);
+    int ready = 0;
+    // A negative count is EINTR: level triggered, so nothing is lost.
+    for (int i = 0; i < count; ++i) {
+        const std::uint64_t tag = events[i].data.u64;
+        const int fd = static_cast<int>(tag & 0xffff'ffffU);
+        const Slot* const known = slot(fd);
+        if (known == nullptr || known->mask == 0 || known->generation != tag >> 32) {
+            stale_ = true;
+            continue;
+        }
+        const unsigned mask = readiness(events[i].events) & known->mask;
+        if (mask != 0) {
+            out[ready++] = Event{fd, mask};
+        }
+    }
+    return ready;
+}
+
+int EpollSet::control(int epoll_fd, int operation, int fd, unsigned mask,
+                      std::uint32_t generation) noexcept {
+    epoll_event event{};
+    event.events = interest(mask);
+    event.data.u64 = static_cast<std::uint64_t>(generation) << 32 | static_cast<std::uint32_t>(fd);
+    return epoll_ctl(epoll_fd, operation, fd, &event) == 0 ? 0 : errno;
+}
+
+int EpollSet::add(int fd, unsigned mask) noexcept {
+    // The kernel is asked first: a table as long as a nonsensical descriptor is large is not made.
+    const Slot* const before = slot(fd);
+    const std::uint32_t generation = before != nullptr ? before->generation + 1 : 1;
+    int error = control(epoll_fd_, EPOLL_CTL_ADD, fd, mask, generation);
+    if (error == EEXIST) {
+        error = control(epoll_fd_, EPOLL_CTL_MOD, fd, mask, generation);
+    }
+    if (error != 0) {
+        return error;
+    }
+    if (!make_slot(fd)) {
+        static_cast<void>(control(epoll_fd_, EPOLL_CTL_DEL, fd, 0, 0));
+        return ENOMEM;
+    }
+    Slot* const known = slot(fd);
+    known->generation = generation;
+    known->mask = mask;
+    ++watched_;
+    return 0;
+}
+
+// Asked of the kernel even when the mask stays: only so a reused descriptor is noticed.
+int EpollSet::change(int fd, unsigned mask) noexcept {
+    Slot* const known = slot(fd);
+    const int error = control(epoll_fd_, EPOLL_CTL_MOD, fd, mask, known->generation);
+    if (error == 0) {
+        known->mask = mask;
+    }
+    return error;
+}
+
+void EpollSet::forget(int fd) noexcept {
+    Slot* const known = slot(fd);
+    if (known != nullptr && known->mask != 0) {
+        known->mask = 0;
+        --watched_;
+    }
+}
+
+EpollSet::Slot* EpollSet::slot(int fd) const noexcept {
+    const auto index = static_cast<std::size_t>(fd);
+    return fd >= 0 && index < capacity_ ? slots_ + index : nullptr;
+}
+
+bool EpollSet::make_slot(int fd) noexcept {
+    const auto index = static_cast<std::size_t>(fd);
+    if (index < capacity_) {
+        return true;
+    }
+    std::size_t capacity = capacity_ != 0 ? capacity_ : 64;
+    while (capacity <= index) {
+        capacity *= 2;
+    }
+    auto* const slots = static_cast<Slot*>(std::realloc(slots_, capacity * sizeof(Slot)));
+    if (slots == nullptr) {
+        return false;
+    }
+    std::memset(slots + capacity_, 0, (capacity - capacity_) * sizeof(Slot));
+    slots_ = slots;
+    capacity_ = capacity;
+    return true;
+}
+
+}  // namespace bucle::loop
