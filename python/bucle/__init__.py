@@ -1,0 +1,64 @@
+"""bucle: asyncio's core, native.
+
+An event loop on libuv with native Future, Task and handles, behind asyncio's own names and with
+asyncio's semantics. `bucle.run(main())` runs on it; `bucle.install()` makes asyncio itself use it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import _all_tasks, _compat, _signals
+from . import loop as _loop  # noqa: F401 (completes the Loop type)
+from ._core import Future, Handle, Loop, Task, TimerHandle, after_fork_child, libuv_version
+from .installation import install, uninstall
+from .runner import Runner, new_event_loop, run
+
+if TYPE_CHECKING:
+    from .policy import EventLoopPolicy
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EventLoopPolicy",
+    "Future",
+    "Handle",
+    "Loop",
+    "Runner",
+    "Task",
+    "TimerHandle",
+    "install",
+    "libuv_version",
+    "new_event_loop",
+    "run",
+    "uninstall",
+]
+if not _compat.HAS_POLICIES:
+    __all__.remove("EventLoopPolicy")
+
+
+def __getattr__(name: str) -> Any:
+    # The policy is made when it is asked for: its base class is slow to reach, deprecated from
+    # 3.14 on, and gone where the interpreter has no policies.
+    if name == "EventLoopPolicy":
+        if not _compat.HAS_POLICIES:
+            raise AttributeError(
+                "this version of Python has no event loop policies, so bucle has no "
+                "EventLoopPolicy; use bucle.run(main()) or "
+                "asyncio.run(main(), loop_factory=bucle.new_event_loop)"
+            )
+        from .policy import EventLoopPolicy
+
+        globals()[name] = EventLoopPolicy
+        return EventLoopPolicy
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+os.register_at_fork(after_in_child=after_fork_child)
+os.register_at_fork(after_in_child=_signals.forget_after_fork)
+_all_tasks.show_native_tasks()

@@ -1,0 +1,48 @@
+"""`run` and `Runner`: asyncio's own, with the native loop as the default loop factory.
+
+Both behave as those of the running version, error texts included; `run` takes a loop factory on
+3.11 too, where `asyncio.run` has none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._core import Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+_T = TypeVar("_T")
+
+
+def new_event_loop() -> Loop:
+    """Make a native event loop; to be given to whatever asks for a loop factory."""
+    return Loop()
+
+
+class Runner(asyncio.Runner):
+    """`asyncio.Runner` on a native loop."""
+
+    def __init__(
+        self,
+        *,
+        debug: bool | None = None,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = new_event_loop,
+    ) -> None:
+        super().__init__(debug=debug, loop_factory=loop_factory)
+
+
+def run(
+    main: Coroutine[Any, Any, _T],
+    *,
+    debug: bool | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = new_event_loop,
+) -> _T:
+    """Run `main` on a new native loop and return its result, as `asyncio.run` does."""
+    if asyncio._get_running_loop() is not None:
+        # asyncio's own text, which names its function: programs and people search for it.
+        raise RuntimeError("asyncio.run() cannot be called from a running event loop")
+    with Runner(debug=debug, loop_factory=loop_factory) as runner:
+        return runner.run(main)
