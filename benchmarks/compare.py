@@ -12,11 +12,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from benchmarks.loops import CONTENDERS, REFERENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SAMPLE_TIME_LIMIT = 60.0
 

@@ -11,9 +11,12 @@ import asyncio
 import threading
 import time
 from _asyncio import Future as StockFuture
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from benchmarks.workload import Bench, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CORE = Subject()
 
@@ -274,7 +277,7 @@ def gil_handover(bench: Bench) -> None:
 def isinstance_future(bench: Bench) -> None:
     """Ask for a future of the loop, a stock future and something else."""
     ours = bench.loop.create_future()
-    stock = StockFuture(loop=bench.loop)
+    stock: asyncio.Future[None] = StockFuture(loop=bench.loop)
     other = object()
     with bench.watch:
         for _ in range(bench.size // 4):

@@ -15,10 +15,13 @@ import sys
 import sysconfig
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.compare import Run, Sample
 from benchmarks.loops import REFERENCE
 from benchmarks.subjects import SUBJECTS
+
+if TYPE_CHECKING:
+    from benchmarks.compare import Run, Sample
 
 QUIET = 0.05
 TOO_NOISY = 0.15
@@ -88,7 +91,7 @@ def machine() -> dict[str, str]:
                 break
     flags = " ".join(str(sysconfig.get_config_var(key)) for key in ("CONFIG_ARGS", "PY_CFLAGS"))
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cpu": cpu,
         "cpus": str(os.cpu_count()),
         "kernel": f"{platform.system()} {platform.release()}",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from benchmarks.core import CORE
-from benchmarks.workload import Subject
+
+if TYPE_CHECKING:
+    from benchmarks.workload import Subject
 
 SUBJECTS: dict[str, Subject] = {"core": CORE}

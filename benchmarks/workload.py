@@ -10,13 +10,13 @@ which wall time hides, and is the sounder of the two on a busy machine.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
+    from types import TracebackType
 
 
 class Stopwatch:

@@ -18,9 +18,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import bucle
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 MOST_ROUNDS = 5
 SECONDS_IN_ALL = 6.0
@@ -81,7 +84,7 @@ def print_nothing() -> None:
     """Do nothing, as a callback."""
 
 
-MEASUREMENTS: dict[str, Callable[[int], object]] = {
+MEASUREMENTS: dict[str, Callable[[int], Awaitable[None]]] = {
     "call_soon": call_soon,
     "call_later + cancel": cancel_timers,
     "await sleep(0)": sleep_zero,
@@ -96,11 +99,11 @@ async def measure_all() -> dict[str, float]:
     batch = 1000
     answer = {}
     for name, measurement in MEASUREMENTS.items():
-        times = []
+        times: list[float] = []
         deadline = time.perf_counter() + SECONDS_PER_MEASUREMENT
         while len(times) < 3 or time.perf_counter() < deadline:
             start = time.perf_counter()
-            await measurement(batch)  # type: ignore[misc]
+            await measurement(batch)
             times.append((time.perf_counter() - start) / batch)
         answer[name] = statistics.median(times)
     return answer
@@ -209,7 +212,7 @@ def show_figures(page: Page) -> None:
         bar = page.paint("36" if faster >= 1 else "33", page.bar(faster * room / longest))
         print(f"  {name:<20} {before:>7.2f}  {after:>7.3f}  {faster:>4.1f} times  {bar}")
     rounds = min(len(times) for times in (*stock.values(), *native.values()) if times)
-    print(f"  Medians of {rounds} rounds, fresh processes by turns; `make bench` measures properly.")
+    print(f"  Medians of {rounds} rounds, fresh processes by turns. More: make bench.")
 
 
 async def main() -> None:

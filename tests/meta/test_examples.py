@@ -17,9 +17,7 @@ EXPECTED = {
     "hello.py": r"hello, world\nhello, loop\nfrom bucle\.\S*\n",
     "timers.py": r"first, second, third\nnever early: True\n",
     "threads.py": r"\[0, 1, 4, 9, 16\]\nthe loop answered 42\n",
-    "eager_tasks.py": (
-        r"cached: True 42\nother:  False 8\n|eager tasks need Python 3\.12\n"
-    ),
+    "eager_tasks.py": (r"cached: True 42\nother:  False 8\n|eager tasks need Python 3\.12\n"),
     "debug_mode.py": (
         r"RuntimeError: Non-thread-safe operation invoked on an event loop other than the current "
         r"one\nWARNING: Executing <.*sleep\(0\.03\).*> took 0\.\d+ seconds\n"
