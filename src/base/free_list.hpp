@@ -16,7 +16,7 @@ template <std::size_t Max>
 class FreeList {
     static_assert(Max > 0);
 
-public:
+  public:
     static constexpr std::size_t kMax = Max;
 
     // Null when the list is empty: the caller allocates.
@@ -47,9 +47,9 @@ public:
         }
     }
 
-private:
+  private:
     std::size_t size_ = 0;
     std::array<void*, Max> slots_{};
 };
 
-}  // namespace bucle::base
+} // namespace bucle::base

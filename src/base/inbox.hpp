@@ -8,11 +8,11 @@
 // of a push are ordered so that the child finds a whole buffer once it has called reset_after_fork.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <new>
 #include <type_traits>
@@ -21,9 +21,9 @@
 namespace bucle::base {
 
 enum class Pushed : std::uint8_t {
-    first,      // the inbox was empty: the consumer must be woken
-    queued,     // somebody else woke it already
-    no_memory,  // nothing happened
+    first,     // the inbox was empty: the consumer must be woken
+    queued,    // somebody else woke it already
+    no_memory, // nothing happened
 };
 
 template <class T>
@@ -31,7 +31,7 @@ class Inbox {
     static_assert(std::is_trivially_copyable_v<T>);
     static_assert(alignof(T) <= alignof(std::max_align_t), "slots come from malloc");
 
-public:
+  public:
     static constexpr std::size_t kFirstCapacity = 64;
     // A drained buffer up to this size is kept for the next pushes.
     static constexpr std::size_t kKeptCapacity = 4096;
@@ -99,7 +99,7 @@ public:
     // What was waiting stays.
     void reset_after_fork() noexcept { new (&mutex_) std::mutex(); }
 
-private:
+  private:
     // Not realloc: between its freeing of the old buffer and our store of the new one, a child of
     // a fork would hold a dangling pointer.
     [[gnu::noinline, gnu::cold]] bool grow(std::size_t count) noexcept {
@@ -112,7 +112,7 @@ private:
             return false;
         }
         if (count != 0) {
-            std::memcpy(items, items_, count * sizeof(T));
+            std::copy_n(items_, count, items);
         }
         std::atomic_thread_fence(std::memory_order_release);
         T* const old = std::exchange(items_, items);
@@ -140,4 +140,4 @@ private:
     std::atomic<std::size_t> count_ = 0;
 };
 
-}  // namespace bucle::base
+} // namespace bucle::base

@@ -31,12 +31,12 @@ struct ListNode {
     }
 };
 
-template <class T, ListNode T::*Member>
+template <class T, ListNode T::* Member>
 class IntrusiveList {
-public:
+  public:
     class Iterator {
-    public:
-        Iterator(ListNode* node) noexcept : node_(node), after_(node->next) {}
+      public:
+        explicit Iterator(ListNode* node) noexcept : node_(node), after_(node->next) {}
         T& operator*() const noexcept { return *owner(node_); }
         T* operator->() const noexcept { return owner(node_); }
         Iterator& operator++() noexcept {
@@ -46,7 +46,7 @@ public:
         }
         bool operator==(const Iterator& other) const noexcept { return node_ == other.node_; }
 
-    private:
+      private:
         ListNode* node_;
         ListNode* after_;
     };
@@ -69,9 +69,7 @@ public:
     [[nodiscard]] bool empty() const noexcept { return sentinel_.next == &sentinel_; }
 
     // Null when the list is empty, here and in pop_front().
-    [[nodiscard]] T* front() const noexcept {
-        return empty() ? nullptr : owner(sentinel_.next);
-    }
+    [[nodiscard]] T* front() const noexcept { return empty() ? nullptr : owner(sentinel_.next); }
     T* pop_front() noexcept {
         T* const item = front();
         if (item != nullptr) {
@@ -109,7 +107,7 @@ public:
         }
     }
 
-private:
+  private:
     // The Itanium C++ ABI, which both our compilers follow, represents a pointer to a data member
     // by its offset; unlike offsetof this is valid for types that are not standard layout.
     static T* owner(ListNode* node) noexcept {
@@ -131,4 +129,4 @@ private:
     ListNode sentinel_;
 };
 
-}  // namespace bucle::base
+} // namespace bucle::base

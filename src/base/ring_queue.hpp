@@ -7,10 +7,10 @@
 // Items are trivially copyable: a queue of references owns nothing, its user does.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -21,7 +21,7 @@ class RingQueue {
     static_assert(std::is_trivially_copyable_v<T>);
     static_assert(alignof(T) <= alignof(std::max_align_t), "slots come from malloc");
 
-public:
+  public:
     static constexpr std::size_t kFirstCapacity = 64;
     // What an empty queue keeps after a burst; more is given back by shrink().
     static constexpr std::size_t kKeptCapacity = 4096;
@@ -110,8 +110,8 @@ public:
         static_cast<void>(move_to(kKeptCapacity));
     }
 
-private:
-    static constexpr std::size_t kMaxCapacity = SIZE_MAX / 2 + 1;  // the largest power of two
+  private:
+    static constexpr std::size_t kMaxCapacity = SIZE_MAX / 2 + 1; // the largest power of two
 
     // Out of line and cold, so that push inlines without it.
     [[gnu::noinline, gnu::cold]] bool grow() noexcept { return reserve(size() + 1); }
@@ -128,8 +128,8 @@ private:
         if (count != 0) {
             const std::size_t first = head_ & (capacity_ - 1);
             const std::size_t straight = count < capacity_ - first ? count : capacity_ - first;
-            std::memcpy(slots, slots_ + first, straight * sizeof(T));
-            std::memcpy(slots + straight, slots_, (count - straight) * sizeof(T));
+            std::copy_n(slots_ + first, straight, slots);
+            std::copy_n(slots_, count - straight, slots + straight);
         }
         std::free(slots_);
         slots_ = slots;
@@ -145,4 +145,4 @@ private:
     std::size_t tail_ = 0;
 };
 
-}  // namespace bucle::base
+} // namespace bucle::base

@@ -11,7 +11,7 @@ namespace bucle::base {
 
 template <class F>
 class [[nodiscard]] ScopeExit {
-public:
+  public:
     explicit ScopeExit(F action) noexcept : action_(std::move(action)) {}
     ~ScopeExit() {
         if (armed_) {
@@ -24,9 +24,9 @@ public:
 
     void dismiss() noexcept { armed_ = false; }
 
-private:
+  private:
     F action_;
     bool armed_ = true;
 };
 
-}  // namespace bucle::base
+} // namespace bucle::base

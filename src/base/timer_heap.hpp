@@ -9,17 +9,17 @@
 // pushes, pops and compacts.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 namespace bucle::base {
 
 template <class Item>
 class TimerHeap {
-public:
+  public:
     struct Entry {
         std::int64_t when;
         std::uint64_t seq;
@@ -27,9 +27,10 @@ public:
 
         // Bitwise on purpose: the outcome is unpredictable, so no branch is better than two.
         [[nodiscard]] bool before(const Entry& other) const noexcept {
-            return static_cast<bool>(static_cast<int>(when < other.when) |
-                                     (static_cast<int>(when == other.when) &
-                                      static_cast<int>(seq < other.seq)));
+            const auto earlier = static_cast<unsigned>(when < other.when);
+            const auto level = static_cast<unsigned>(when == other.when);
+            const auto first = static_cast<unsigned>(seq < other.seq);
+            return (earlier | (level & first)) != 0;
         }
     };
 
@@ -157,7 +158,7 @@ public:
         std::swap(next_seq_, other.next_seq_);
     }
 
-private:
+  private:
     static constexpr std::size_t kArity = 4;
 
     static Entry* allocate(std::size_t capacity) noexcept {
@@ -174,7 +175,7 @@ private:
             return false;
         }
         if (size_ != 0) {
-            std::memcpy(entries, entries_, size_ * sizeof(Entry));
+            std::copy_n(entries_, size_, entries);
         }
         std::free(entries_);
         entries_ = entries;
@@ -232,4 +233,4 @@ private:
     std::uint64_t next_seq_ = 0;
 };
 
-}  // namespace bucle::base
+} // namespace bucle::base

@@ -43,7 +43,7 @@ unsigned readiness(std::uint32_t events) noexcept {
     return mask;
 }
 
-}  // namespace
+} // namespace
 
 int EpollSet::open() noexcept {
     if (epoll_fd_ >= 0) {
@@ -127,7 +127,7 @@ int EpollSet::collect(Event* out, int max) noexcept {
         const std::uint64_t tag = events[i].data.u64;
         const int fd = static_cast<int>(tag & 0xffff'ffffU);
         const Slot* const known = slot(fd);
-        if (known == nullptr || known->mask == 0 || known->generation != tag >> 32) {
+        if (known == nullptr || known->mask == 0 || known->generation != tag >> 32U) {
             stale_ = true;
             continue;
         }
@@ -143,7 +143,7 @@ int EpollSet::control(int epoll_fd, int operation, int fd, unsigned mask,
                       std::uint32_t generation) noexcept {
     epoll_event event{};
     event.events = interest(mask);
-    event.data.u64 = static_cast<std::uint64_t>(generation) << 32 | static_cast<std::uint32_t>(fd);
+    event.data.u64 = static_cast<std::uint64_t>(generation) << 32U | static_cast<std::uint32_t>(fd);
     return epoll_ctl(epoll_fd, operation, fd, &event) == 0 ? 0 : errno;
 }
 
@@ -189,7 +189,7 @@ void EpollSet::forget(int fd) noexcept {
 
 EpollSet::Slot* EpollSet::slot(int fd) const noexcept {
     const auto index = static_cast<std::size_t>(fd);
-    return fd >= 0 && index < capacity_ ? slots_ + index : nullptr;
+    return slots_ != nullptr && fd >= 0 && index < capacity_ ? slots_ + index : nullptr;
 }
 
 bool EpollSet::make_slot(int fd) noexcept {
@@ -211,4 +211,4 @@ bool EpollSet::make_slot(int fd) noexcept {
     return true;
 }
 
-}  // namespace bucle::loop
+} // namespace bucle::loop

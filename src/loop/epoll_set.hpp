@@ -14,13 +14,13 @@
 namespace bucle::loop {
 
 class EpollSet {
-public:
+  public:
     static constexpr unsigned kReadable = 1;
     static constexpr unsigned kWritable = 2;
 
     struct Event {
         int fd;
-        unsigned mask;  // never 0, a subset of what was asked for
+        unsigned mask; // never 0, a subset of what was asked for
     };
 
     EpollSet() noexcept = default;
@@ -55,7 +55,7 @@ public:
     [[nodiscard]] int fd() const noexcept { return epoll_fd_; }
     [[nodiscard]] bool is_open() const noexcept { return epoll_fd_ >= 0; }
 
-private:
+  private:
     struct Slot {
         std::uint32_t generation;
         std::uint32_t mask;
@@ -76,4 +76,4 @@ private:
     std::size_t watched_ = 0;
 };
 
-}  // namespace bucle::loop
+} // namespace bucle::loop

@@ -18,7 +18,7 @@
 namespace bucle::uv {
 
 struct Metrics {
-    bool known = false;  // the numbers below mean something
+    bool known = false; // the numbers below mean something
     std::uint64_t iterations = 0;
     std::uint64_t events = 0;
     std::uint64_t events_waiting = 0;
@@ -40,4 +40,4 @@ struct Metrics {
     return result;
 }
 
-}  // namespace bucle::uv
+} // namespace bucle::uv

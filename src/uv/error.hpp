@@ -11,7 +11,7 @@
 namespace bucle::uv {
 
 class [[nodiscard]] Status {
-public:
+  public:
     constexpr Status() noexcept = default;
     // From a libuv result; a positive one is success.
     constexpr explicit Status(int result) noexcept : code_(result < 0 ? result : 0) {}
@@ -33,11 +33,11 @@ public:
         return ok() ? "success" : uv_strerror(code_);
     }
 
-private:
+  private:
     // UV_EAI_ADDRFAMILY; all of libuv's own codes lie at it or below.
     static constexpr int kFirstOwnCode = UV_EAI_ADDRFAMILY;
 
     int code_ = 0;
 };
 
-}  // namespace bucle::uv
+} // namespace bucle::uv

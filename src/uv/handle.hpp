@@ -22,7 +22,9 @@ namespace detail {
 inline char left_to_owner = 0;
 inline char left_to_callback = 0;
 
-inline void free_block(uv_handle_t* handle) noexcept { std::free(handle); }
+inline void free_block(uv_handle_t* handle) noexcept {
+    std::free(handle);
+}
 
 inline void closed_by_loop(uv_handle_t* handle) noexcept {
     if (handle->data == &left_to_callback) {
@@ -51,11 +53,11 @@ inline void close_left_behind(uv_handle_t* handle) noexcept {
     }
 }
 
-}  // namespace detail
+} // namespace detail
 
 template <class T>
 class Handle {
-public:
+  public:
     Handle() noexcept = default;
     ~Handle() { close(); }
     Handle(Handle&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
@@ -105,8 +107,8 @@ public:
     void ref() noexcept { uv_ref(reinterpret_cast<uv_handle_t*>(block_)); }
     void unref() noexcept { uv_unref(reinterpret_cast<uv_handle_t*>(block_)); }
 
-private:
+  private:
     T* block_ = nullptr;
 };
 
-}  // namespace bucle::uv
+} // namespace bucle::uv

@@ -31,7 +31,7 @@ Loop* owner_of(T* handle) noexcept {
     return static_cast<Loop*>(handle->data);
 }
 
-}  // namespace
+} // namespace
 
 Status Loop::open(bool measure_idle) noexcept {
     if (loop_ != nullptr) {
@@ -58,8 +58,8 @@ Status Loop::open(bool measure_idle) noexcept {
     woken_ = timer_fired_ = backend_ready_ = false;
     Status status = open_wakeup();
     if (status) {
-        status = timer_.init(
-            this, [loop](uv_timer_t* timer) { return uv_timer_init(loop, timer); });
+        status =
+            timer_.init(this, [loop](uv_timer_t* timer) { return uv_timer_init(loop, timer); });
     }
     if (!status) {
         close();
@@ -88,7 +88,7 @@ Status Loop::open_wakeup() noexcept {
 void Loop::shut_wakeup() noexcept {
     wakeable_.store(false);
     if (pid_ != getpid()) {
-        wakers_.store(0);  // threads of the parent, which never return here
+        wakers_.store(0); // threads of the parent, which never return here
     }
     while (wakers_.load() != 0) {
         std::this_thread::yield();
@@ -172,7 +172,7 @@ void Loop::stop() noexcept {
 }
 
 void Loop::wake() noexcept {
-    const int saved = errno;  // a signal handler must not change it
+    const int saved = errno; // a signal handler must not change it
     wakers_.fetch_add(1);
     if (wakeable_.load()) {
         // Fails only for what is no uv_async_t.
@@ -195,8 +195,7 @@ void Loop::arm(std::int64_t delay_ns) noexcept {
                 self->timer_fired_ = true;
             }
         },
-        ms_rounded_up(delay_ns),
-        0));
+        ms_rounded_up(delay_ns), 0));
 }
 
 void Loop::disarm() noexcept {
@@ -211,8 +210,8 @@ Status Loop::watch_backend(int fd) noexcept {
         return Status(UV_EBADF);
     }
     unwatch_backend();
-    Status status = backend_.init(
-        this, [this, fd](uv_poll_t* poll) { return uv_poll_init(loop_, poll, fd); });
+    Status status =
+        backend_.init(this, [this, fd](uv_poll_t* poll) { return uv_poll_init(loop_, poll, fd); });
     if (!status) {
         return status;
     }
@@ -267,6 +266,8 @@ unsigned Loop::handles() const noexcept {
     return count.others;
 }
 
-const char* Loop::version() noexcept { return uv_version_string(); }
+const char* Loop::version() noexcept {
+    return uv_version_string();
+}
 
-}  // namespace bucle::uv
+} // namespace bucle::uv

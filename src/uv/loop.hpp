@@ -18,7 +18,7 @@
 namespace bucle::uv {
 
 class Loop {
-public:
+  public:
     Loop() noexcept = default;
     ~Loop() { close(); }
     Loop(const Loop&) = delete;
@@ -75,7 +75,7 @@ public:
 
     [[nodiscard]] static const char* version() noexcept;
 
-private:
+  private:
     static bool take(bool& flag) noexcept {
         const bool was = flag;
         flag = false;
@@ -91,7 +91,7 @@ private:
     Handle<uv_timer_t> timer_;
     Handle<uv_poll_t> backend_;
     pid_t pid_ = 0;
-    bool broken_ = false;  // uv_loop_fork failed: the loop must not be run any more
+    bool broken_ = false; // uv_loop_fork failed: the loop must not be run any more
     bool woken_ = false;
     bool timer_fired_ = false;
     bool backend_ready_ = false;
@@ -100,4 +100,4 @@ private:
     std::atomic<unsigned> wakers_ = 0;
 };
 
-}  // namespace bucle::uv
+} // namespace bucle::uv
