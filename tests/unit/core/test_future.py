@@ -198,7 +198,7 @@ def test_result_raises_the_same_object_and_its_traceback_does_not_grow(world: Wo
     future.set_exception(error)
     depths = []
     for _ in range(3):
-        with pytest.raises(ValueError) as raised:
+        with pytest.raises(ValueError, match=r"kept") as raised:
             future.result()
         assert raised.value is error
         depths.append(depth(error))
@@ -207,7 +207,7 @@ def test_result_raises_the_same_object_and_its_traceback_does_not_grow(world: Wo
     stock.set_exception(other)
     expected = []
     for _ in range(3):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"kept"):
             stock.result()
         expected.append(depth(other))
     assert depths == expected
