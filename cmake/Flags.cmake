@@ -8,7 +8,7 @@ target_compile_options(bucle_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow
   -fvisibility=hidden -fvisibility-inlines-hidden
   -fno-semantic-interposition -fno-plt -fno-math-errno)
-# LIBC is not excluded: only static archives are, so that none of their symbols leak out of _core.
+# Symbols of static archives (libuv from source) must not leak out of _core.
 target_link_options(bucle_flags INTERFACE
   -Wl,--exclude-libs,ALL -Wl,-z,relro -Wl,-z,now -Wl,--as-needed)
 

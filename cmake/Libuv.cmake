@@ -1,7 +1,7 @@
-# Offers libuv as the target `bucle_uv`: the system's shared library, or a static build of its source.
+# Offers libuv as the target `bucle_uv`: the system's shared library, or a static build from source.
 #
 # Debian's libuv_a.a is not position-independent and cannot go into an extension, so a static link
-# is possible only from source: -DBUCLE_LIBUV_SOURCE_DIR=<unpacked libuv>. Either must be 1.44 or newer.
+# is possible only from source: -DBUCLE_LIBUV_SOURCE_DIR=<unpacked libuv>. Both: 1.44 or newer.
 set(BUCLE_LIBUV_MINIMUM 1.44)
 add_library(bucle_uv INTERFACE)
 

@@ -19,5 +19,6 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 11)
-  message(FATAL_ERROR "bucle needs g++ 11 or newer, found ${CMAKE_CXX_COMPILER_VERSION}: apt install g++-12")
+  message(FATAL_ERROR
+    "bucle needs g++ 11 or newer, found ${CMAKE_CXX_COMPILER_VERSION}: apt install g++-12")
 endif()

@@ -6,7 +6,10 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export ROOT
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+say() {
+    if [ -t 2 ]; then printf '\033[1m==> %s\033[0m\n' "$*" >&2
+    else printf '==> %s\n' "$*" >&2; fi
+}
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 # run as root: directly, or through sudo where there is one
@@ -36,8 +39,8 @@ need_apt() {
 # full version of an interpreter, such as 3.13.0: names its virtual environments and build folders
 tag_of() { "$1" -c 'import platform; print(platform.python_version())'; }
 
-# need_venv DIR PYTHON REQUIREMENT...: the requirements are written into the venv, so that the next
-# call with the same ones costs a file comparison
+# need_venv DIR PYTHON REQUIREMENT...: the requirements are written into the venv, so that the
+# next call with the same ones costs a file comparison
 need_venv() {
     local dir=$1 python=$2 wanted
     shift 2
@@ -52,11 +55,55 @@ need_venv() {
     flock 9
     if [ "$(cat "$dir/wanted.txt" 2>/dev/null)" != "$wanted" ]; then
         if ! "$python" -m venv --clear "$dir"; then
-            need_apt "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+            need_apt "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
             "$python" -m venv --clear "$dir"
         fi
         "$dir/bin/python" -m pip install -q --no-input --disable-pip-version-check "$@"
         printf '%s\n' "$wanted" >"$dir/wanted.txt"
     fi
     exec 9>&-
+}
+
+# newest interpreter with a GIL that this machine's PATH offers, 3.11 or newer; Debian's otherwise
+default_python() {
+    local name found
+    for name in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do
+        found=$("$name" -c 'import sys
+print(sys.executable if sys.version_info >= (3, 11) else "")' 2>/dev/null) || continue
+        [ -z "$found" ] || { echo "$found"; return 0; }
+    done
+    need_apt python3 python3-venv python3-dev
+    /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "no Python 3.11 or newer here"
+    echo /usr/bin/python3
+}
+
+# find_python VERSION|PATH: its path; "sid python3.14" where only the sid folder has it. A pyenv
+# interpreter comes before the sid folder, a shim that leads nowhere is passed over.
+find_python() {
+    local wanted=$1 candidate
+    for candidate in "$wanted" "python$wanted" \
+        "${PYENV_ROOT:-$HOME/.pyenv}/versions/$wanted"{,.*}/bin/python; do
+        if [[ $candidate == */* ]] || [[ $candidate == python* ]]; then
+            "$candidate" -c 'import sys; print(sys.executable)' 2>/dev/null && return 0
+        fi
+    done
+    case $wanted in
+        3.14 | 3.15) echo "sid python$wanted" ;;
+        *) return 1 ;;
+    esac
+}
+
+# env_python PYTHON GROUP...: the interpreter of a virtual environment that holds the dependency
+# groups of pyproject.toml and has the checkout's python/ on its path, made where it is missing
+env_python() {
+    local python=$1 venv lines
+    shift
+    venv=$ROOT/build/venvs/$(IFS=-; echo "$*")-$(tag_of "$python")
+    mapfile -t lines < <("$python" "$ROOT/tools/requirements.py" "$@")
+    need_venv "$venv" "$python" "${lines[@]}"
+    local path
+    path=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    echo "$ROOT/python" >"$path/bucle-checkout.pth"
+    echo "$venv/bin/python"
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# tools/sid.sh [make|run COMMAND...|dir|remove]: Debian sid in a folder, for the newest interpreters.
+# tools/sid.sh [make|run COMMAND...|dir|remove]: Debian sid in a folder, for new interpreters.
 #
 # Debian's stable release has no CPython 3.14 or 3.15; sid has both, optimised, with their test
-# suites. `make` (the default) builds the folder once, in about two minutes; `run` executes a command
-# inside it, with the checkout at the path that it has outside. The mounts live in a mount namespace
-# of that one command: nothing stays mounted, and removing the folder can never reach the checkout.
+# suites. `make` (the default) builds the folder once, in about two minutes; `run` executes a
+# command inside it, with the checkout at the path that it has outside. The mounts live in a mount
+# namespace of that one command: nothing stays mounted, and removing the folder can never reach
+# the checkout.
 # Needs root or sudo. The folder is ${BUCLE_SID:-~/.cache/bucle/sid}.
 . "$(dirname "$0")/common.sh"
 dir=${BUCLE_SID:-$HOME/.cache/bucle/sid}
@@ -61,11 +62,12 @@ copy_settings() {
 
 make_folder() {
     [ "$(cat "$ready" 2>/dev/null)" != "${packages[*]}" ] || return 0
+    local log=$dir.log
     if [ ! -x "$dir/usr/bin/apt-get" ]; then
         need_apt debootstrap
         say "Debian sid in $dir"
         mkdir -p "$(dirname "$dir")"
-        local uri log=$dir.log
+        local uri
         uri=$(mirror)
         # a keyring older than the archive cannot check it; apt's transport is the same either way
         as_root debootstrap --variant=minbase sid "$dir" "$uri" >"$log" 2>&1 || {
@@ -73,14 +75,16 @@ make_folder() {
             as_root debootstrap --variant=minbase --no-check-gpg sid "$dir" "$uri" >"$log" 2>&1
         } || { tail -n 5 "$log" >&2; die "debootstrap failed, see $log"; }
         # a mirror that is a snapshot carries a Release file past its date
-        printf '%s\n' 'Acquire::Check-Valid-Until "false";' 'Acquire::AllowInsecureRepositories "true";' \
-            'APT::Get::AllowUnauthenticated "true";' 'APT::Install-Recommends "false";' |
+        printf '%s;\n' 'Acquire::Check-Valid-Until "false"' \
+            'Acquire::AllowInsecureRepositories "true"' \
+            'APT::Get::AllowUnauthenticated "true"' 'APT::Install-Recommends "false"' |
             as_root tee "$dir/etc/apt/apt.conf.d/99bucle" >/dev/null
     fi
     copy_settings
     say "interpreters 3.14 and 3.15 in $dir"
-    enter sh -c 'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@"' sh \
-        "${packages[@]}" >"$dir.log" 2>&1 || { tail -n 5 "$dir.log" >&2; die "apt failed, see $dir.log"; }
+    enter env DEBIAN_FRONTEND=noninteractive \
+        sh -c 'apt-get update -q && apt-get install -y -q "$@"' sh "${packages[@]}" >"$log" 2>&1 ||
+        { tail -n 5 "$log" >&2; die "apt failed, see $log"; }
     copy_settings # ca-certificates has just written its own
     printf '%s' "${packages[*]}" | as_root tee "$ready" >/dev/null
 }

@@ -1,0 +1,27 @@
+# The verbs of this project. Each calls one script in tools/, which does all set-up it needs (Debian
+# packages, virtual environments, the build) and is quick when that is done. `make` shows the list.
+PYTHONS ?=
+
+.PHONY: help demo test test-all dev lint bench wheel asan tsan docs clean
+help:
+	@echo 'make demo            a tour: what runs native, and how it compares with asyncio here'
+	@echo 'make test            all tests on one Python; PYTHONS="3.13 3.14" for others'
+	@echo 'make test-all        five Pythons, plain and installed, large example counts, full lint'
+	@echo 'make dev             a virtual environment with all tools, and the extension built in place'
+	@echo 'make lint            every check that needs no run of the package'
+	@echo 'make bench           measure beside asyncio and other loops'
+	@echo 'make wheel           a repaired wheel in dist/, smoke-tested in an empty environment'
+	@echo 'make asan | tsan     the tests under the sanitizers'
+	@echo 'make docs | clean    the manual in build/docs; remove all that was built'
+
+demo:     ; @tools/demo.sh
+test:     ; @tools/test.sh $(PYTHONS)
+test-all: ; @tools/test_all.sh
+dev:      ; @tools/dev.sh
+lint:     ; @tools/lint.sh
+bench:    ; @tools/bench.sh
+wheel:    ; @tools/wheel.sh
+asan:     ; @tools/sanitize.sh asan
+tsan:     ; @tools/sanitize.sh tsan
+docs:     ; @tools/docs.sh
+clean:    ; @tools/clean.sh

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# tools/lint.sh [--all]: every check that does not run the package; all of them, then the verdict.
+#
+# The house's own rules, shellcheck, clang-format, ruff, mypy --strict, mypy.stubtest against the
+# built extension, and clang-tidy on the files that changed since it last found nothing in them
+# (--all: on every file).
+. "$(dirname "$0")/common.sh"
+cd "$ROOT"
+python=$(find_python "${PYTHON:-$(default_python)}") || die "no interpreter ${PYTHON:-}"
+need_apt shellcheck
+runner=$(env_python "$python" lint)
+bin=$(dirname "$runner")
+failed=()
+
+check() { # NAME COMMAND...
+    local name=$1
+    shift
+    say "$name"
+    "$@" || failed+=("$name")
+}
+
+mapfile -t cpp < <(git ls-files -co --exclude-standard 'src/*.[ch]pp' 'tests/cpp/*.[ch]pp')
+mapfile -t shell < <(git ls-files -co --exclude-standard 'tools/*' .ci/run |
+    xargs grep -lE '^#!.*bash|shellcheck shell')
+
+check "house rules" "$runner" tools/check_house.py
+check shellcheck shellcheck -e SC1091,SC2016,SC2164 "${shell[@]}"
+check clang-format "$bin/clang-format" --dry-run -Werror "${cpp[@]}"
+check "ruff" "$bin/ruff" check -q
+check "ruff format" "$bin/ruff" format --check -q
+check "mypy" "$runner" -m mypy
+check "build" tools/build_inplace "$python" "${PRESET:-quick}"
+check "stubtest" env PYTHONPATH="$ROOT/python" "$runner" -m mypy.stubtest bucle \
+    --allowlist tools/stubtest_allowlist.txt
+check "clang-tidy" "$runner" tools/tidy.py "$python" "$@"
+
+[ ${#failed[@]} -eq 0 ] || die "lint: ${failed[*]}"
+say "lint: all clean"

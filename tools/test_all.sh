@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# tools/test_all.sh: the whole proof, about an hour: full lint, the suite on five interpreters with
+# the large example counts (CPython's own tests plain and installed are in it), both sanitizers.
+#
+# Every step has its turn even if one before it failed; the closing lines say which did, and add
+# up what ran.
+. "$(dirname "$0")/common.sh"
+cd "$ROOT"
+export BUCLE_EXAMPLES=large
+rm -rf build/reports
+failed=()
+step() { # NAME COMMAND...
+    local name=$1
+    shift
+    "$@" || failed+=("$name")
+}
+
+step lint tools/lint.sh --all
+for version in 3.11 3.12 3.13 3.14 3.15; do
+    step "tests $version" tools/test.sh --no-cpp "$version"
+done
+step asan tools/sanitize.sh asan
+step tsan tools/sanitize.sh tsan --cpp-only
+step wheel tools/wheel.sh
+[ ${#failed[@]} -eq 0 ] || say "failed: ${failed[*]}"
+"$(default_python)" tools/tally.py
+[ ${#failed[@]} -eq 0 ]
