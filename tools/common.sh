@@ -55,7 +55,8 @@ need_venv() {
     flock 9
     if [ "$(cat "$dir/wanted.txt" 2>/dev/null)" != "$wanted" ]; then
         if ! "$python" -m venv --clear "$dir"; then
-            need_apt "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+            need_apt "$("$python" -c 'import sys
+print("python%d.%d-venv" % sys.version_info[:2])')"
             "$python" -m venv --clear "$dir"
         fi
         "$dir/bin/python" -m pip install -q --no-input --disable-pip-version-check "$@"

@@ -5,11 +5,10 @@
 # process at the first finding, so that one cannot pass unseen.
 . "$(dirname "$0")/common.sh"
 variant=${1:-debug}
-flags="-O1 -g -fno-omit-frame-pointer"
 case $variant in
-    debug) ;;
-    asan) flags+=" -fsanitize=address,undefined -fno-sanitize-recover=all" ;;
-    tsan) flags+=" -fsanitize=thread" ;;
+    debug) sanitize="" ;;
+    asan) sanitize=address,undefined ;;
+    tsan) sanitize=thread ;;
     *) die "usage: tools/cpp_tests.sh [debug|asan|tsan]" ;;
 esac
 need_apt g++ cmake ninja-build pkg-config libuv1-dev doctest-dev
@@ -18,7 +17,7 @@ options=()
 build=$ROOT/build/cpp-$variant
 mkdir -p "$ROOT/build"
 /usr/bin/cmake -S "$ROOT/tests/cpp" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug \
-    -DCMAKE_CXX_FLAGS_DEBUG="$flags" "${options[@]}" >"$build.log" 2>&1 || {
+    -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g" -DBUCLE_SANITIZE="$sanitize" "${options[@]}" >"$build.log" 2>&1 || {
     cat "$build.log" >&2
     die "configuring failed"
 }

@@ -22,7 +22,7 @@ export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1:report_signal_unsafe=0:suppressions=$ROOT/tools/tsan.supp
 case $variant in asan) library=libasan.so ;; tsan) library=libtsan.so ;; esac
-preload=$(g++ -print-file-name=$library):$(g++ -print-file-name=libstdc++.so)
+preload=$(g++ -print-file-name="$library"):$(g++ -print-file-name=libstdc++.so)
 
 cd "$ROOT"
 LD_PRELOAD=$preload "$runner" - "$stage" <<'EOF'

