@@ -63,18 +63,14 @@ def _hide_our_frames() -> None:
 
 
 def _fresh_main(**attributes: object) -> ModuleType:
-    """Put an empty `__main__` in the place of this file's."""
+    """Put an empty `__main__` in the place of this file's, as the interpreter makes it."""
+    ours = vars(sys.modules["__main__"])
     module = ModuleType("__main__")
     vars(module).update(__builtins__=__builtins__, **attributes)
+    if "__annotations__" in ours:  # Up to 3.13.
+        vars(module)["__annotations__"] = {}
     sys.modules["__main__"] = module
     return module
-
-
-def _replace_path_entry(entry: str) -> None:
-    """Make `entry` what the interpreter puts first on the path for the program."""
-    if not sys.flags.safe_path:
-        # What is there is the working directory, which `python -m` put there.
-        sys.path[0] = entry
 
 
 def _run_module(name: str, arguments: list[str]) -> None:
@@ -84,19 +80,25 @@ def _run_module(name: str, arguments: list[str]) -> None:
     vars(runpy)["_run_module_as_main"](name)
 
 
-def _run_script(path: str, arguments: list[str]) -> None:
-    sys.argv = [path, *arguments]
+def _run_script(name: str, arguments: list[str]) -> None:
+    sys.argv = [name, *arguments]
+    # The interpreter joins and does not normalise; tracebacks and `__file__` show the result.
+    path = os.path.join(os.getcwd(), name)
+    # What is first on the path is the working directory, which `python -m` put there.
+    if not sys.flags.safe_path:
+        del sys.path[0]
     if pkgutil.get_importer(path) is not None:
         _run_container(path)
         return
     try:
-        with io.open_code(os.path.abspath(path)) as file:
+        with io.open_code(path) as file:
             source = file.read()
     except OSError as error:
-        message = f"can't open file {os.path.abspath(path)!r}: [Errno {error.errno}]"
-        sys.stderr.write(f"{sys.executable}: {message} {error.strerror}\n")
+        message = f"can't open file {path!r}: [Errno {error.errno}] {error.strerror}"
+        sys.stderr.write(f"{sys.executable}: {message}\n")
         raise SystemExit(2) from None
-    _replace_path_entry(os.path.dirname(os.path.realpath(path)))
+    if not sys.flags.safe_path:
+        sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
     main = _fresh_main(
         __file__=path, __cached__=None, __loader__=SourceFileLoader("__main__", path)
     )
@@ -104,8 +106,8 @@ def _run_script(path: str, arguments: list[str]) -> None:
 
 
 def _run_container(path: str) -> None:
-    """Run the `__main__` of a directory or a zip file."""
-    _replace_path_entry(path)
+    """Run the `__main__` of a directory or a zip file, which is on the path in every mode."""
+    sys.path.insert(0, path)
     _fresh_main()
     vars(runpy)["_run_module_as_main"]("__main__", alter_argv=False)
 

@@ -35,23 +35,10 @@ _DONORS: tuple[type[Any], ...] = (
 # queues and the self-pipe. Borrowed, these would act on queues that nobody drains.
 _MACHINERY = frozenset(
     [
-        "__init__",
-        "__del__",
-        "__repr__",
-        "close",
-        "_close_self_pipe",
-        "_make_self_pipe",
-        "_read_from_self",
-        "_write_to_self",
-        "_process_self_data",
-        "_process_events",
-        "_run_once",
-        "_run_forever_setup",
-        "_run_forever_cleanup",
-        "_set_coroutine_origin_tracking",
-        "_add_callback",
-        "_add_callback_signalsafe",
-        "_call_soon",
+        *("__init__", "__del__", "__repr__", "close", "_run_once", "_run_forever_setup"),
+        *("_run_forever_cleanup", "_set_coroutine_origin_tracking", "_process_events"),
+        *("_make_self_pipe", "_close_self_pipe", "_read_from_self", "_write_to_self"),
+        *("_process_self_data", "_call_soon", "_add_callback", "_add_callback_signalsafe"),
     ]
 )
 
