@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from bucle import _compat
 
+from bucle import _compat
 from tests.support import check_script
 
 ACTIVATE = "import sys; import bucle.as_uvloop; bucle.as_uvloop.activate()\n"

@@ -13,8 +13,9 @@ import textwrap
 import zipfile
 from pathlib import Path
 
-import bucle
 import pytest
+
+import bucle
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
-import bucle
 import pytest
-from bucle import _compat
 
+import bucle
+from bucle import _compat
 from tests.support import check_script
 
 pytestmark = pytest.mark.skipif(not _compat.HAS_POLICIES, reason="no policies in this Python")

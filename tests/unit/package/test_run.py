@@ -10,9 +10,9 @@ import contextvars
 import inspect
 from typing import Any
 
-import bucle
 import pytest
 
+import bucle
 from tests.support import Implementation, check_script, outcome, run_script
 
 
