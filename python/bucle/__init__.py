@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "EventLoopPolicy",
     "Future",
     "Handle",
     "Loop",
@@ -34,8 +33,8 @@ __all__ = [
     "run",
     "uninstall",
 ]
-if not _compat.HAS_POLICIES:
-    __all__.remove("EventLoopPolicy")
+if _compat.HAS_POLICIES:
+    __all__ += ["EventLoopPolicy"]
 
 
 def __getattr__(name: str) -> Any:

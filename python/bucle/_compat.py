@@ -44,5 +44,5 @@ def set_policy(policy: Any) -> None:
 
 def new_child_watcher() -> Any:
     """What a loop of 3.14 and later waits for its subprocesses with; a policy's matter before."""
-    kind = "_PidfdChildWatcher" if unix_events.can_use_pidfd() else "_ThreadedChildWatcher"
+    kind = "_PidfdChildWatcher" if vars(unix_events)["can_use_pidfd"]() else "_ThreadedChildWatcher"
     return getattr(unix_events, kind)()

@@ -43,8 +43,8 @@ def _deliver(data: bytes) -> None:
 
 
 # The public name is deprecated from 3.14 on, where the library itself uses the private one.
-_is_coroutine_function: Callable[[object], bool] = (
-    getattr(coroutines, "_iscoroutinefunction", None) or vars(coroutines)["iscoroutinefunction"]
+_is_coroutine_function: Callable[[object], bool] = vars(coroutines).get(
+    "_iscoroutinefunction", vars(coroutines)["iscoroutinefunction"]
 )
 
 
@@ -63,8 +63,13 @@ def _release(self: Loop, signum: int) -> None:
             signal.set_wakeup_fd(current)
 
 
-def _uncatchable(sig: int, error: OSError) -> Exception:
-    return RuntimeError(f"sig {sig} cannot be caught") if error.errno == errno.EINVAL else error
+def _set_handler(sig: int, handler: Any) -> None:
+    try:
+        signal.signal(sig, handler)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise RuntimeError(f"sig {sig} cannot be caught") from error
+        raise
 
 
 def check_signal(self: Loop, sig: object) -> None:
@@ -75,7 +80,7 @@ def check_signal(self: Loop, sig: object) -> None:
         raise ValueError(f"invalid signal number {sig}")
 
 
-def add_signal_handler(self: Loop, sig: int, callback: Callable[..., object], *args: Any) -> None:
+def add_signal_handler(self: Loop, sig: int, callback: Any, *args: Any) -> None:
     """Call `callback(*args)` on the loop whenever the signal arrives."""
     if asyncio.iscoroutine(callback) or _is_coroutine_function(callback):
         raise TypeError("coroutines cannot be used with add_signal_handler()")
@@ -90,13 +95,13 @@ def add_signal_handler(self: Loop, sig: int, callback: Callable[..., object], *a
     _owners[sig] = weakref.ref(self)
     _core.claim_wakeup_fd(True)
     try:
-        signal.signal(sig, _ignore)
+        _set_handler(sig, _ignore)
         # SA_RESTART, so that system calls of other code are not cut short.
         signal.siginterrupt(sig, False)
-    except OSError as error:
+    except (RuntimeError, OSError):
         del self._signal_handlers[sig]
         _release(self, sig)
-        raise _uncatchable(sig, error) from error
+        raise
 
 
 def remove_signal_handler(self: Loop, sig: int) -> bool:
@@ -107,9 +112,7 @@ def remove_signal_handler(self: Loop, sig: int) -> bool:
     except KeyError:
         return False
     try:
-        signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
-    except OSError as error:
-        raise _uncatchable(sig, error) from error
+        _set_handler(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
     finally:
         _release(self, sig)
     return True
@@ -117,7 +120,7 @@ def remove_signal_handler(self: Loop, sig: int) -> bool:
 
 def handle_signal(self: Loop, sig: int) -> None:
     """Queue the handler of a signal that arrived."""
-    handle = self._signal_handlers.get(sig)
+    handle: Any = self._signal_handlers.get(sig)
     if handle is None:
         return  # Removed while the number was on its way.
     if handle.cancelled():

@@ -22,7 +22,7 @@ def new_event_loop() -> Loop:
     return Loop()
 
 
-class Runner(asyncio.Runner):
+class Runner(asyncio.Runner):  # type: ignore[misc]  # final for type checkers only
     """`asyncio.Runner` on a native loop."""
 
     def __init__(
