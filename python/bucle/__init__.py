@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import _all_tasks, _compat, _signals
 from . import loop as _loop  # noqa: F401 (completes the Loop type)
 from ._core import Future, Handle, Loop, Task, TimerHandle, after_fork_child, libuv_version
+from .eager import eager_task_factory
 from .installation import install, uninstall
 from .runner import Runner, new_event_loop, run
 
@@ -35,6 +36,10 @@ __all__ = [
 ]
 if _compat.HAS_POLICIES:
     __all__ += ["EventLoopPolicy"]
+if eager_task_factory is None:
+    del eager_task_factory
+else:
+    __all__ += ["eager_task_factory"]
 
 
 def __getattr__(name: str) -> Any:

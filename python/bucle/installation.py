@@ -12,7 +12,7 @@ import importlib
 import threading
 from typing import Any, NamedTuple
 
-from . import _compat, _core, runner
+from . import _compat, _core, eager, runner
 
 
 class _Replacement(NamedTuple):
@@ -37,6 +37,7 @@ class _Swapped(NamedTuple):
 _REPLACEMENTS = [
     _Replacement("Future", ("asyncio", "asyncio.futures"), _core.Future),
     _Replacement("Task", ("asyncio", "asyncio.tasks"), _core.Task),
+    _Replacement("eager_task_factory", ("asyncio", "asyncio.tasks"), eager.eager_task_factory),
     _Replacement("EventLoop", ("asyncio", "asyncio.unix_events"), _core.Loop),
 ]
 if not _compat.HAS_POLICIES:

@@ -47,6 +47,8 @@ print(*(f"{module}.{name}" for module, name in changed))
         "asyncio.tasks.Task",
         "asyncio.events._event_loop_policy",
     }
+    if hasattr(asyncio, "eager_task_factory"):
+        expected |= {"asyncio.eager_task_factory", "asyncio.tasks.eager_task_factory"}
     if hasattr(asyncio, "EventLoop"):
         expected |= {"asyncio.EventLoop", "asyncio.unix_events.EventLoop"}
     assert set(names) == expected
@@ -94,6 +96,13 @@ def test_what_asyncio_makes_is_native() -> None:
     loop.close()
     if hasattr(asyncio, "EventLoop"):
         assert asyncio.EventLoop is bucle.Loop
+    if hasattr(asyncio, "eager_task_factory"):
+        with asyncio.Runner() as runner:
+            runner.get_loop().set_task_factory(asyncio.eager_task_factory)
+            async def eager():
+                task = asyncio.create_task(asyncio.sleep(0, "slept"))
+                return type(task), await task
+            assert runner.run(eager()) == (bucle.Task, "slept")
     bucle.uninstall()
     assert not isinstance(asyncio.SelectorEventLoop, type(None))
     async def stock():
