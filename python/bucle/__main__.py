@@ -67,8 +67,11 @@ def _fresh_main(**attributes: object) -> ModuleType:
     ours = vars(sys.modules["__main__"])
     module = ModuleType("__main__")
     vars(module).update(__builtins__=__builtins__, **attributes)
-    if "__annotations__" in ours:  # Up to 3.13.
+    # Names that come and go with the versions; this file's module has those of its version.
+    if "__annotations__" in ours:
         vars(module)["__annotations__"] = {}
+    if "__cached__" in ours:
+        vars(module)["__cached__"] = None
     sys.modules["__main__"] = module
     return module
 
@@ -99,9 +102,7 @@ def _run_script(name: str, arguments: list[str]) -> None:
         raise SystemExit(2) from None
     if not sys.flags.safe_path:
         sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
-    main = _fresh_main(
-        __file__=path, __cached__=None, __loader__=SourceFileLoader("__main__", path)
-    )
+    main = _fresh_main(__file__=path, __loader__=SourceFileLoader("__main__", path))
     exec(compile(source, path, "exec", dont_inherit=True), vars(main))
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import sys
 from asyncio import events, unix_events
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # The global of asyncio.tasks that all_tasks() iterates; from 3.14 on all_tasks() is C and reads the
 # interpreter's own list, in which native tasks are registered.

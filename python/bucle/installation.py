@@ -10,40 +10,26 @@ from __future__ import annotations
 
 import importlib
 import threading
-from typing import Any, NamedTuple
 
 from . import _compat, _core, eager, runner
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-class _Replacement(NamedTuple):
-    """A name of asyncio, where it is looked up, and the native object that takes its place."""
-
-    name: str
-    modules: tuple[str, ...]
-    native: Any
-
-
-class _Swapped(NamedTuple):
-    """What one module held under a name before and after the installation."""
-
-    module: Any
-    name: str
-    stock: Any
-    native: Any
-
-
-# A name is replaced in those of its modules which have it. EventLoop (3.13+) is "the most efficient
-# loop of the platform"; SelectorEventLoop asks for a selector, and is left alone.
-_REPLACEMENTS = [
-    _Replacement("Future", ("asyncio", "asyncio.futures"), _core.Future),
-    _Replacement("Task", ("asyncio", "asyncio.tasks"), _core.Task),
-    _Replacement("eager_task_factory", ("asyncio", "asyncio.tasks"), eager.eager_task_factory),
-    _Replacement("EventLoop", ("asyncio", "asyncio.unix_events"), _core.Loop),
+# A name of asyncio, the modules that hold it (where they have it), what takes its place.
+# EventLoop (3.13+) is "the most efficient loop of the platform"; SelectorEventLoop asks for a
+# selector, and is left alone.
+_REPLACEMENTS: list[tuple[str, tuple[str, ...], Any]] = [
+    ("Future", ("asyncio", "asyncio.futures"), _core.Future),
+    ("Task", ("asyncio", "asyncio.tasks"), _core.Task),
+    ("eager_task_factory", ("asyncio", "asyncio.tasks"), eager.eager_task_factory),
+    ("EventLoop", ("asyncio", "asyncio.unix_events"), _core.Loop),
 ]
 if not _compat.HAS_POLICIES:
-    _REPLACEMENTS.append(
-        _Replacement("new_event_loop", ("asyncio", "asyncio.events"), runner.new_event_loop)
-    )
+    _REPLACEMENTS += [
+        ("new_event_loop", ("asyncio", "asyncio.events"), runner.new_event_loop),
+    ]
 
 
 class _Installation:
@@ -51,7 +37,8 @@ class _Installation:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._swapped: list[_Swapped] | None = None
+        # Module, name, what it held before, what it holds now.
+        self._swapped: list[tuple[Any, str, Any, Any]] | None = None
         self._stock_policy: Any = None
         self._native_policy: Any = None
 
@@ -63,7 +50,7 @@ class _Installation:
             for name, modules, native in _REPLACEMENTS:
                 for module in map(importlib.import_module, modules):
                     if hasattr(module, name):
-                        swapped.append(_Swapped(module, name, getattr(module, name), native))
+                        swapped.append((module, name, getattr(module, name), native))
                         setattr(module, name, native)
             if _compat.HAS_POLICIES:
                 from .policy import EventLoopPolicy
