@@ -102,7 +102,7 @@ release = threading.Event()
 async def main():
     loop = asyncio.get_running_loop()
     waiting = loop.run_in_executor(None, release.wait)
-    # 3.12.1 joins the thread all the same after its warning.
+    # 3.12.1 awaits the threads for ever, and warns only if they outlive that.
     threading.Timer(0.5, release.set).start()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -120,7 +120,7 @@ def test_a_shutdown_that_takes_too_long_warns() -> None:
         pytest.skip("no timeout in this version")
     ours = check_script(TIMEOUT, impl="bucle")
     assert ours == check_script(TIMEOUT, impl="stock")
-    assert "RuntimeWarning" in ours
+    assert ours.endswith("True\n")
 
 
 CLOSE = """
