@@ -1,0 +1,1 @@
+"""The loop: scheduling, timers, threads, descriptors, signals, debug mode: `src/loop`."""
