@@ -23,8 +23,19 @@ def new_event_loop() -> Loop:
     return Loop()
 
 
+def _new_current_loop() -> Loop:
+    loop = Loop()
+    asyncio.set_event_loop(loop)
+    return loop
+
+
 class Runner(asyncio.Runner):  # type: ignore[misc]  # final for type checkers only
-    """`asyncio.Runner` on a native loop."""
+    """`asyncio.Runner` on a native loop.
+
+    Without a factory of the caller's the loop is made the current one, and none is at the end, as
+    asyncio does with its own default: child watchers of 3.11 and later calls of get_event_loop()
+    depend on it.
+    """
 
     def __init__(
         self,
@@ -32,7 +43,10 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final for type checkers o
         debug: bool | None = None,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = new_event_loop,
     ) -> None:
-        super().__init__(debug=debug, loop_factory=loop_factory)
+        default = loop_factory is new_event_loop
+        super().__init__(debug=debug, loop_factory=_new_current_loop if default else loop_factory)
+        if default:
+            self._set_event_loop = True  # close() is to unset it
 
 
 def run(

@@ -141,6 +141,39 @@ def test_runner_is_an_asyncio_runner_on_our_loop() -> None:
         assert runner.get_loop().get_debug()
 
 
+AFTERWARDS = """
+import asyncio, warnings
+if impl.native:
+    import bucle as library
+else:
+    library = asyncio
+async def main():
+    return asyncio.get_event_loop() is asyncio.get_running_loop()
+def current():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            loop = asyncio.get_event_loop()
+        except RuntimeError as error:
+            print(error)
+        else:
+            print("a loop", [str(w.message) for w in caught])
+            loop.close()
+print(library.run(main()))
+current()
+with library.Runner() as runner:
+    loop = runner.get_loop()
+    print(asyncio.get_event_loop() is loop, runner.run(main()))
+    print(asyncio.get_event_loop() is runner.get_loop())
+current()
+"""
+
+
+def test_the_loop_is_the_current_one_until_the_end() -> None:
+    ours = check_script(AFTERWARDS, impl="bucle")
+    assert ours == check_script(AFTERWARDS, impl="stock")
+
+
 SHUTDOWN = """
 import asyncio, threading
 async def generate():
