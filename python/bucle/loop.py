@@ -71,6 +71,10 @@ class _Watched:
         return selectors.SelectorKey(fd, fd, events, None)
 
 
+def _selector(self: Loop) -> _Watched | None:
+    return None if self.is_closed() else _Watched(self)
+
+
 def _stop_serving(self: Loop, sock: socket) -> None:
     """Close a listening socket; a Unix one that is still ours on disk is unlinked (3.13+)."""
     inode = self._unix_server_sockets.pop(sock, None)
@@ -135,7 +139,7 @@ def _attach() -> None:
     native = frozenset(vars(Loop))
     attributes: dict[str, Any] = {**_borrowed_methods(), **_OWN_METHODS, **_DEFAULTS}
     attributes |= {name: _MadeWhenNeeded(name, make) for name, make in _CONTAINERS.items()}
-    attributes["_selector"] = property(_Watched)
+    attributes["_selector"] = property(_selector)
     for name in attributes.keys() - native:
         setattr(Loop, name, attributes[name])
 
