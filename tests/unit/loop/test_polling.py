@@ -1,0 +1,187 @@
+"""What adaptive polling promises: busy work starves neither descriptors, timers, nor threads.
+
+Counted in turns and in work done, never in seconds: a loop that keeps itself busy for ever must see
+a readable socket, a due timer, a thread's call and a signal after a bounded number of turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+
+# The design polls at least every 16 turns (64 with no descriptor watched) or 50 us; a turn of
+# these tests costs well under 50 us, and the bound below leaves room for a slow machine.
+ENOUGH_TURNS = 20_000
+
+
+class Busy:
+    """Keeps the loop busy with one callback a turn, and gives up after too many."""
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+        self.turns = 0
+        self.ended = False
+
+    def step(self) -> None:
+        self.turns += 1
+        if self.ended or self.turns >= ENOUGH_TURNS:
+            self.loop.stop()
+        else:
+            self.loop.call_soon(self.step)
+
+    def end(self, *_: object) -> None:
+        self.ended = True
+
+    def run(self) -> int:
+        self.loop.call_soon(self.step)
+        self.loop.run_forever()
+        return self.turns
+
+
+def test_descriptors_are_not_starved(loop: Any) -> None:
+    left, right = socket.socketpair()
+    busy = Busy(loop)
+    right.send(b"x")
+    loop.add_reader(left, busy.end)
+    assert busy.run() <= 1000
+    assert busy.ended
+    loop.remove_reader(left)
+    left.close()
+    right.close()
+
+
+def test_a_descriptor_that_becomes_ready_during_the_run_is_seen(loop: Any) -> None:
+    left, right = socket.socketpair()
+    busy = Busy(loop)
+    loop.add_reader(left, busy.end)
+    loop.call_soon(lambda: loop.call_soon(right.send, b"x"))
+    assert busy.run() <= 1000
+    assert busy.ended
+    loop.remove_reader(left)
+    left.close()
+    right.close()
+
+
+def test_a_due_timer_is_not_starved(loop: Any) -> None:
+    busy = Busy(loop)
+    loop.call_later(0, busy.end)
+    assert busy.run() <= 1000
+    assert busy.ended
+
+
+def test_a_threads_call_ends_the_skipping(loop: Any) -> None:
+    busy = Busy(loop)
+    loop.call_soon_threadsafe(busy.end)
+    assert busy.run() <= 1000
+    assert busy.ended
+
+
+def test_a_signal_ends_the_skipping(loop: Any) -> None:
+    busy = Busy(loop)
+    loop.add_signal_handler(signal.SIGUSR1, busy.end)
+    try:
+        loop.call_soon(os.kill, os.getpid(), signal.SIGUSR1)
+        assert busy.run() <= 1000
+        assert busy.ended
+    finally:
+        loop.remove_signal_handler(signal.SIGUSR1)
+
+
+def test_many_busy_tasks_do_not_starve_a_socket(loop: Any) -> None:
+    async def main() -> int:
+        left, right = socket.socketpair()
+        left.setblocking(False)
+        stop, turns = False, 0
+
+        async def spin() -> None:
+            nonlocal turns
+            while not stop and turns < ENOUGH_TURNS:
+                turns += 1
+                await asyncio.sleep(0)
+
+        spinners = [asyncio.create_task(spin()) for _ in range(10)]
+        arrived = loop.create_future()
+        loop.add_reader(left, lambda: arrived.done() or arrived.set_result(left.recv(1)))
+        right.send(b"x")
+        assert await arrived == b"x"
+        stop = True
+        loop.remove_reader(left)
+        left.close()
+        right.close()
+        await asyncio.gather(*spinners)
+        return turns
+
+    assert loop.run_until_complete(main()) < ENOUGH_TURNS
+
+
+def test_a_thread_gets_the_gil_beside_a_busy_loop(loop: Any) -> None:
+    """A thread that hands the GIL back and forth gets on while the loop spins."""
+    busy, handed = Busy(loop), []
+
+    def work() -> None:
+        for _ in range(20):
+            time.sleep(0)
+            handed.append(busy.turns)
+        busy.end()
+
+    thread = threading.Thread(target=work)
+    loop.call_soon(thread.start)
+    busy.run()
+    at_the_end = len(handed)
+    busy.end()
+    thread.join()
+    assert at_the_end > 0
+
+
+def test_readiness_and_work_alternate(loop: Any) -> None:
+    """A socket that is always ready does not starve callbacks, timers and tasks either."""
+    left, right = socket.socketpair()
+    right.send(b"x")
+    reads = 0
+    seen: list[str] = []
+
+    def read() -> None:
+        nonlocal reads
+        reads += 1
+        if reads >= ENOUGH_TURNS or len(seen) == 3:
+            loop.stop()
+
+    async def task() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        seen.append("task")
+
+    loop.add_reader(left, read)
+    loop.call_later(0.001, seen.append, "timer")
+    loop.call_soon(seen.append, "callback")
+    spawned = loop.create_task(task())
+    loop.run_forever()
+    assert sorted(seen) == ["callback", "task", "timer"]
+    assert spawned.done()
+    loop.remove_reader(left)
+    left.close()
+    right.close()
+
+
+@pytest.mark.parametrize("watched", [0, 1])
+def test_closing_and_reopening_of_runs_does_not_lose_events(loop: Any, watched: int) -> None:
+    """An event that arrives between two runs is there in the next."""
+    left, right = socket.socketpair()
+    seen: list[int] = []
+    loop.add_reader(left, lambda: (seen.append(len(left.recv(10))), loop.stop()))
+    for number in range(50):
+        right.send(b"x")
+        if watched:
+            loop.call_soon(lambda: None)
+        loop.run_forever()
+        assert len(seen) == number + 1
+    loop.remove_reader(left)
+    left.close()
+    right.close()
