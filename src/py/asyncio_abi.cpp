@@ -1,0 +1,226 @@
+// The run-time half of asyncio_abi.hpp: mirrors, registration, the current task.
+#include "py/asyncio_abi.hpp"
+
+#include "py/call.hpp"
+#include "py/compat.hpp"
+
+namespace bucle::py::abi {
+namespace {
+
+const AsyncioFunctions& functions() noexcept {
+    return state().asyncio;
+}
+
+PyObject*& running_task_slot() noexcept {
+    return slot_at(reinterpret_cast<PyObject*>(PyThreadState_Get()), layout.thread_running_task);
+}
+
+PyObject* running_loop_of_thread() noexcept {
+    return slot_at(reinterpret_cast<PyObject*>(PyThreadState_Get()), layout.thread_running_loop);
+}
+
+} // namespace
+
+void mirror_new_task(PyObject* task, PyObject* coro, PyObject* context) noexcept {
+    if (!layout.mirrors) {
+        return;
+    }
+    slot_at(task, layout.coro) = coro;
+    slot_at(task, layout.context) = context;
+    // asyncio.Task.cancel(t) forwards to the waiter's cancel(): the waiter is the task itself.
+    slot_at(task, layout.waiter) = task;
+    if (layout.registers_tasks) {
+        reinterpret_cast<char*>(task)[layout.is_task] = 1;
+    }
+}
+
+void mirror_done(PyObject* self, PyObject* loop, int state, PyObject* result,
+                 PyObject* exception) noexcept {
+    if (layout.mirrors) {
+        slot_at(self, layout.loop) = loop;
+        int_at(self, layout.state) = state;
+        slot_at(self, layout.result) = result;
+        slot_at(self, layout.exception) = exception;
+    }
+}
+
+void clear_mirrors(PyObject* self, bool is_task) noexcept {
+    if (!layout.mirrors) {
+        return;
+    }
+    slot_at(self, layout.loop) = nullptr;
+    slot_at(self, layout.result) = nullptr;
+    slot_at(self, layout.exception) = nullptr;
+    if (is_task) {
+        slot_at(self, layout.coro) = nullptr;
+        slot_at(self, layout.context) = nullptr;
+        slot_at(self, layout.waiter) = nullptr;
+    }
+}
+
+bool add_awaited_by(PyObject* future, PyObject* waiter) noexcept {
+    if (!compat::kThreadStateKnowsTasks) {
+        return true;
+    }
+    if (layout.registers_tasks) {
+        PyObject*& slot = slot_at(future, layout.awaited_by);
+        if (slot == nullptr) {
+            slot = Py_NewRef(waiter);
+            reinterpret_cast<char*>(future)[layout.awaited_by_is_set] = 0;
+            return true;
+        }
+    }
+    const AsyncioFunctions& f = functions();
+    return f.add_awaited_by == nullptr || static_cast<bool>(call(f.add_awaited_by, future, waiter));
+}
+
+bool discard_awaited_by(PyObject* future, PyObject* waiter) noexcept {
+    if (!compat::kThreadStateKnowsTasks) {
+        return true;
+    }
+    if (layout.registers_tasks) {
+        PyObject*& slot = slot_at(future, layout.awaited_by);
+        if (slot == nullptr) {
+            return true;
+        }
+        if (reinterpret_cast<char*>(future)[layout.awaited_by_is_set] == 0) {
+            if (slot == waiter) {
+                Py_CLEAR(slot);
+            }
+            return true;
+        }
+    }
+    const AsyncioFunctions& f = functions();
+    return f.discard_awaited_by == nullptr ||
+           static_cast<bool>(call(f.discard_awaited_by, future, waiter));
+}
+
+bool add_awaited_by_any(PyObject* future, PyObject* waiter) noexcept {
+    PyObject* add = functions().add_awaited_by;
+    return add == nullptr || static_cast<bool>(call(add, future, waiter));
+}
+
+bool discard_awaited_by_any(PyObject* future, PyObject* waiter) noexcept {
+    PyObject* discard = functions().discard_awaited_by;
+    return discard == nullptr || static_cast<bool>(call(discard, future, waiter));
+}
+
+int visit_awaited_by(PyObject* self, visitproc visit, void* arg) noexcept {
+    if (layout.registers_tasks) {
+        Py_VISIT(slot_at(self, layout.awaited_by));
+    }
+    return 0;
+}
+
+void clear_awaited_by(PyObject* self) noexcept {
+    if (layout.registers_tasks) {
+        Py_CLEAR(slot_at(self, layout.awaited_by));
+    }
+}
+
+bool register_task(PyObject* task) noexcept {
+    return !layout.registers_tasks || static_cast<bool>(call(functions().register_task, task));
+}
+
+bool unregister_task(PyObject* task) noexcept {
+    return !layout.registers_tasks || static_cast<bool>(call(functions().unregister_task, task));
+}
+
+bool enter_task(PyObject* loop, PyObject* task) noexcept {
+    return static_cast<bool>(call(functions().enter_task, loop, task));
+}
+
+bool leave_task(PyObject* loop, PyObject* task) noexcept {
+    return static_cast<bool>(call(functions().leave_task, loop, task));
+}
+
+Ref swap_current_task(PyObject* loop, PyObject* task) noexcept {
+    const AsyncioFunctions& f = functions();
+    PyObject* next = task == nullptr ? Py_None : task;
+    if (f.swap_current_task != nullptr) {
+        return call(f.swap_current_task, loop, next);
+    }
+    Ref previous = Ref::borrow(PyDict_GetItemWithError(f.current_tasks, loop));
+    if (!previous) {
+        if (PyErr_Occurred() != nullptr) {
+            return {};
+        }
+        previous = none();
+    }
+    if (task == nullptr ? previous.get() != Py_None && PyDict_DelItem(f.current_tasks, loop) < 0
+                        : PyDict_SetItem(f.current_tasks, loop, task) < 0) {
+        return {};
+    }
+    return previous;
+}
+
+Ref current_task(PyObject* loop) noexcept {
+    const AsyncioFunctions& f = functions();
+    if (f.current_task != nullptr) {
+        return call(f.current_task, loop);
+    }
+    PyObject* task = PyDict_GetItemWithError(f.current_tasks, loop);
+    return task == nullptr && PyErr_Occurred() != nullptr
+               ? Ref()
+               : Ref::borrow(task == nullptr ? Py_None : task);
+}
+
+bool set_current(PyObject* loop, PyObject* task, bool& lingering) noexcept {
+    if constexpr (compat::kThreadStateKnowsTasks) {
+        if (layout.fast_current_task) {
+            PyObject*& slot = running_task_slot();
+            if (slot == nullptr && running_loop_of_thread() == loop) [[likely]] {
+                slot = Py_NewRef(task);
+                return true;
+            }
+        }
+        return enter_task(loop, task);
+    } else {
+        PyObject* current = functions().current_tasks;
+        if (current == nullptr) {
+            return enter_task(loop, task);
+        }
+        if (!lingering) {
+            PyObject* entered = PyDict_GetItemWithError(current, loop);
+            if (entered != nullptr || PyErr_Occurred() != nullptr) {
+                return entered != nullptr && enter_task(loop, task); // raises asyncio's error
+            }
+        }
+        lingering = false;
+        return PyDict_SetItem(current, loop, task) == 0;
+    }
+}
+
+bool unset_current(PyObject* loop, PyObject* task, bool& lingering) noexcept {
+    if constexpr (compat::kThreadStateKnowsTasks) {
+        if (layout.fast_current_task) {
+            PyObject*& slot = running_task_slot();
+            if (slot == task && running_loop_of_thread() == loop) [[likely]] {
+                slot = nullptr;
+                Py_DECREF(task); // the caller holds another reference
+                return true;
+            }
+        }
+        return leave_task(loop, task);
+    } else {
+        PyObject* current = functions().current_tasks;
+        if (current == nullptr || PyDict_GetItemWithError(current, loop) != task) {
+            PyErr_Clear();
+            return leave_task(loop, task); // raises asyncio's error
+        }
+        lingering = true;
+        return true;
+    }
+}
+
+void clear_lingering(PyObject* loop, bool& lingering) noexcept {
+    if (lingering) {
+        lingering = false;
+        PyObject* current = functions().current_tasks;
+        if (PyDict_DelItem(current, loop) < 0) {
+            PyErr_Clear();
+        }
+    }
+}
+
+} // namespace bucle::py::abi

@@ -1,0 +1,49 @@
+// Calls without tuples, and entering a context around a call.
+#pragma once
+
+#include "py/ref.hpp"
+
+namespace bucle::py {
+
+inline Ref call(PyObject* function) noexcept {
+    return Ref::steal(PyObject_CallNoArgs(function));
+}
+
+template <class... Args>
+Ref call(PyObject* function, Args*... args) noexcept {
+    PyObject* stack[] = {nullptr, args...};
+    return Ref::steal(PyObject_Vectorcall(
+        function, stack + 1, sizeof...(args) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+}
+
+template <class... Args>
+Ref call_method(PyObject* self, PyObject* name, Args*... args) noexcept {
+    PyObject* stack[] = {self, args...};
+    return Ref::steal(PyObject_VectorcallMethod(
+        name, stack, (sizeof...(args) + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+}
+
+// self.name(args..., keyword=last): the names of the keywords are a tuple kept by the caller.
+template <class... Args>
+Ref call_method_kw(PyObject* self, PyObject* name, PyObject* kwnames, Args*... args) noexcept {
+    PyObject* stack[] = {self, args...};
+    const std::size_t positional =
+        sizeof...(args) + 1 - static_cast<std::size_t>(PyTuple_GET_SIZE(kwnames));
+    return Ref::steal(PyObject_VectorcallMethod(
+        name, stack, positional | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames));
+}
+
+inline Ref get_attr(PyObject* self, PyObject* name) noexcept {
+    return Ref::steal(PyObject_GetAttr(self, name));
+}
+
+// The attribute or null; an AttributeError is swallowed, another error stays raised.
+inline Ref get_optional_attr(PyObject* self, PyObject* name) noexcept {
+    PyObject* value = PyObject_GetAttr(self, name);
+    if (value == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+    }
+    return Ref::steal(value);
+}
+
+} // namespace bucle::py

@@ -1,0 +1,114 @@
+// All that depends on the CPython version at compile time, as constants and small functions, so
+// that no other file of C++ asks for a version (src/py/asyncio_abi.* may, for asyncio's own ABI).
+#pragma once
+
+#include "py/ref.hpp"
+
+#if PY_VERSION_HEX < 0x030B0000
+#error "bucle needs CPython 3.11 or newer"
+#endif
+
+namespace bucle::py::compat {
+
+inline constexpr bool kHasEagerTasks = PY_VERSION_HEX >= 0x030C0000;
+inline constexpr bool kTaskNamesAreLazy = PY_VERSION_HEX >= 0x030C0000;
+inline constexpr bool kHasTaskGetContext = PY_VERSION_HEX >= 0x030C0000;
+inline constexpr bool kHandlesHaveGetContext = PY_VERSION_HEX >= 0x030C0000;
+inline constexpr bool kThrowSignatureDeprecated = PY_VERSION_HEX >= 0x030C0000;
+// Up to 3.12 set_exception(StopIteration()) is refused; later it is wrapped in a RuntimeError.
+inline constexpr bool kStopIterationIsWrapped = PY_VERSION_HEX >= 0x030D0000;
+// From 3.13 on, uncancel() down to zero also forgets a cancellation that was not delivered yet.
+inline constexpr bool kUncancelClearsMustCancel = PY_VERSION_HEX >= 0x030D0000;
+// From 3.14 on the interpreter keeps the list of tasks and the current task in its thread state.
+inline constexpr bool kThreadStateKnowsTasks = PY_VERSION_HEX >= 0x030E0000;
+inline constexpr bool kHasThreadSafeHandle = PY_VERSION_HEX >= 0x030E0000;
+inline constexpr bool kTaskFactoryGetsAllKeywords = PY_VERSION_HEX >= 0x030E0000;
+inline constexpr bool kSecondInitRefused = PY_VERSION_HEX >= 0x030F0000;
+inline constexpr bool kContextTypeChecked = PY_VERSION_HEX >= 0x030F0000;
+// Static types (3.11's _asyncio) do not drop the reference that an instance holds on its type.
+inline constexpr bool kBaseDeallocDropsType = PY_VERSION_HEX >= 0x030C0000;
+
+// Takes the raised exception, normalised, with its traceback set on it; null when none is raised.
+inline Ref take_exception() noexcept {
+#if PY_VERSION_HEX >= 0x030C0000
+    return Ref::steal(PyErr_GetRaisedException());
+#else
+    PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (type == nullptr) {
+        return {};
+    }
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != nullptr && value != nullptr) {
+        PyException_SetTraceback(value, traceback);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return Ref::steal(value);
+#endif
+}
+
+inline void put_exception(Ref exception) noexcept {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(exception.release());
+#else
+    if (!exception) {
+        PyErr_Clear();
+        return;
+    }
+    PyObject* value = exception.release();
+    PyErr_Restore(Py_NewRef(Py_TYPE(value)), value, PyException_GetTraceback(value));
+#endif
+}
+
+inline bool is_finalizing() noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing() != 0;
+#else
+    return _Py_IsFinalizing() != 0;
+#endif
+}
+
+// The instance dictionary, wherever this version keeps it.
+inline int visit_instance_dict(PyObject* self, visitproc visit, void* arg) noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+    if (PyType_HasFeature(Py_TYPE(self), Py_TPFLAGS_MANAGED_DICT)) {
+        return PyObject_VisitManagedDict(self, visit, arg);
+    }
+#elif PY_VERSION_HEX >= 0x030C0000
+    if (PyType_HasFeature(Py_TYPE(self), Py_TPFLAGS_MANAGED_DICT)) {
+        return _PyObject_VisitManagedDict(self, visit, arg);
+    }
+#else
+    if (PyType_HasFeature(Py_TYPE(self), Py_TPFLAGS_MANAGED_DICT)) {
+        PyObject** managed = _PyObject_GetDictPtr(self);
+        Py_VISIT(managed == nullptr ? nullptr : *managed);
+        return 0;
+    }
+#endif
+    if (Py_TYPE(self)->tp_dictoffset > 0) {
+        PyObject** dict = _PyObject_GetDictPtr(self);
+        Py_VISIT(dict == nullptr ? nullptr : *dict);
+    }
+    return 0;
+}
+
+inline void clear_instance_dict(PyObject* self) noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+    if (PyType_HasFeature(Py_TYPE(self), Py_TPFLAGS_MANAGED_DICT)) {
+        PyObject_ClearManagedDict(self);
+        return;
+    }
+#elif PY_VERSION_HEX >= 0x030C0000
+    if (PyType_HasFeature(Py_TYPE(self), Py_TPFLAGS_MANAGED_DICT)) {
+        _PyObject_ClearManagedDict(self);
+        return;
+    }
+#endif
+    PyObject** dict = _PyObject_GetDictPtr(self);
+    if (dict != nullptr) {
+        Py_CLEAR(*dict);
+    }
+}
+
+} // namespace bucle::py::compat

@@ -1,0 +1,41 @@
+// The cold half of error.hpp.
+#include "py/error.hpp"
+
+namespace bucle::py {
+
+PyObject* raise_runtime_error(const char* text) noexcept {
+    PyErr_SetString(PyExc_RuntimeError, text);
+    return nullptr;
+}
+
+PyObject* raise_type_error(const char* text) noexcept {
+    PyErr_SetString(PyExc_TypeError, text);
+    return nullptr;
+}
+
+PyObject* raise_value_error(const char* text) noexcept {
+    PyErr_SetString(PyExc_ValueError, text);
+    return nullptr;
+}
+
+bool is_exit_exception(PyObject* exception) noexcept {
+    return PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt) != 0 ||
+           PyErr_GivenExceptionMatches(exception, PyExc_SystemExit) != 0;
+}
+
+bool exit_exception_raised() noexcept {
+    return PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0 ||
+           PyErr_ExceptionMatches(PyExc_SystemExit) != 0;
+}
+
+void raise_chained(Ref exception, Ref context) noexcept {
+    if (context && context.get() != exception.get()) {
+        Ref present = Ref::steal(PyException_GetContext(exception.get()));
+        if (!present) {
+            PyException_SetContext(exception.get(), context.release());
+        }
+    }
+    compat::put_exception(std::move(exception));
+}
+
+} // namespace bucle::py

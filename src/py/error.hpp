@@ -1,0 +1,32 @@
+// Raising, saving and chaining exceptions. Functions named raise_* set the error indicator and
+// return null, so that a slot can `return raise_...(...)`.
+#pragma once
+
+#include "py/compat.hpp"
+
+namespace bucle::py {
+
+// Keeps the raised exception, if any, over a piece of code and puts it back at the end.
+class ErrorScope {
+  public:
+    ErrorScope() noexcept : saved_(compat::take_exception()) {}
+    ErrorScope(const ErrorScope&) = delete;
+    ErrorScope& operator=(const ErrorScope&) = delete;
+    ~ErrorScope() { compat::put_exception(std::move(saved_)); }
+
+  private:
+    Ref saved_;
+};
+
+PyObject* raise_runtime_error(const char* text) noexcept;
+PyObject* raise_type_error(const char* text) noexcept;
+PyObject* raise_value_error(const char* text) noexcept;
+
+// True for the two exceptions that asyncio lets out of the loop: KeyboardInterrupt, SystemExit.
+bool is_exit_exception(PyObject* exception) noexcept;
+bool exit_exception_raised() noexcept;
+
+// Raises `exception` (an instance) with `context` as its context when it has none.
+void raise_chained(Ref exception, Ref context) noexcept;
+
+} // namespace bucle::py

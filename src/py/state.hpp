@@ -1,0 +1,119 @@
+// The state of the module in one interpreter: names, imports and our own types. No C++ static holds
+// a Python object; a static holds at most the address of a State. With one interpreter, state() is
+// one load; with several it looks the calling thread's interpreter up. A State is never freed: an
+// object that outlives the module's teardown must still find its types and names.
+#pragma once
+
+#include "py/names.hpp"
+
+#include <atomic>
+
+namespace bucle::py {
+
+// Functions of _asyncio itself (upstream's tests re-bind the names in asyncio.tasks, never those).
+// Null where the running version has none.
+struct AsyncioFunctions {
+    PyObject* enter_task = nullptr;
+    PyObject* leave_task = nullptr;
+    PyObject* swap_current_task = nullptr;
+    PyObject* register_task = nullptr;
+    PyObject* unregister_task = nullptr;
+    PyObject* current_task = nullptr;
+    PyObject* add_awaited_by = nullptr;
+    PyObject* discard_awaited_by = nullptr;
+    PyObject* current_tasks = nullptr; // the dict, up to 3.13
+};
+
+// How the installed asyncio's loop.create_task() treats its keywords; it changed within 3.13.
+enum class CreateTaskRules {
+    two_keywords,   // name, context; the factory gets the context, the name is set afterwards
+    more_keywords,  // the same, and others are passed on
+    all_to_factory, // whatever is given goes to the factory or to Task
+};
+
+struct State {
+    Names names;
+    AsyncioFunctions asyncio;
+
+    // asyncio's own classes, our bases
+    PyTypeObject* base_future = nullptr;
+    PyTypeObject* base_task = nullptr;
+    PyObject* base_handle = nullptr;
+    PyObject* base_timer_handle = nullptr;
+    PyObject* base_threadsafe_handle = nullptr; // null before 3.14
+    PyObject* base_loop = nullptr;
+
+    // exceptions
+    PyObject* cancelled_error = nullptr;
+    PyObject* invalid_state_error = nullptr;
+
+    // functions, called on cold paths unless said otherwise
+    PyObject* get_event_loop = nullptr;
+    PyObject* get_running_loop = nullptr;
+    PyObject* set_running_loop = nullptr;     // asyncio._set_running_loop, C
+    PyObject* running_loop_or_none = nullptr; // asyncio._get_running_loop, C
+    PyObject* iscoroutine = nullptr;
+    PyObject* iscoroutinefunction = nullptr;
+    PyObject* coroutine_type_cache = nullptr; // a set: foreign types that iscoroutine accepted
+    PyObject* future_repr = nullptr;
+    PyObject* task_repr = nullptr;
+    PyObject* task_get_stack = nullptr;
+    PyObject* task_print_stack = nullptr;
+    PyObject* traceback_extract_stack = nullptr;
+    PyObject* extract_stack = nullptr;          // asyncio.format_helpers
+    PyObject* format_callback_source = nullptr; // asyncio.format_helpers
+    PyObject* format_handle = nullptr;          // asyncio.base_events
+    PyObject* run_until_complete_cb = nullptr;  // asyncio.base_events
+    PyObject* ensure_future = nullptr;
+    PyObject* isfuture = nullptr;
+    PyObject* logger = nullptr;
+    PyObject* warn = nullptr;
+    PyObject* set_wakeup_fd = nullptr;
+    PyObject* get_asyncgen_hooks = nullptr;
+    PyObject* set_asyncgen_hooks = nullptr;
+    PyObject* get_origin_depth = nullptr;
+    PyObject* set_origin_depth = nullptr;
+    PyObject* debug_stack_depth = nullptr;
+    PyObject* main_thread = nullptr; // threading.main_thread
+    PyObject* is_debug_mode = nullptr;
+    PyObject* signal_dispatcher = nullptr; // given by set_signal_dispatcher()
+
+    // our types
+    PyTypeObject* meta = nullptr;
+    PyTypeObject* future_type = nullptr;
+    PyTypeObject* task_type = nullptr;
+    PyTypeObject* future_iter_type = nullptr;
+    PyTypeObject* handle_type = nullptr;
+    PyTypeObject* timer_handle_type = nullptr;
+    PyTypeObject* threadsafe_handle_type = nullptr;
+    PyTypeObject* loop_type = nullptr;
+
+    void* live_tasks = nullptr; // core/task_registry.cpp: the list of native tasks up to 3.13
+    void* live_loops = nullptr; // loop/loop_type.cpp
+    PyObject* native_loop_methods = nullptr; // loop/overrides.cpp: name to descriptor
+    std::uint64_t task_counter = 0;
+    CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
+    bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
+};
+
+namespace detail {
+extern std::atomic<State*> sole_state;
+State* find_state() noexcept;
+} // namespace detail
+
+inline State& state() noexcept {
+    State* sole = detail::sole_state.load(std::memory_order_relaxed);
+    if (sole != nullptr) [[likely]] {
+        return *sole;
+    }
+    return *detail::find_state();
+}
+
+inline const Names& names() noexcept {
+    return state().names;
+}
+
+// Makes the calling interpreter's State (once) and fills what can be imported. Null with an error.
+[[nodiscard]] State* make_state() noexcept;
+
+} // namespace bucle::py

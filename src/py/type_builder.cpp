@@ -1,0 +1,81 @@
+// See type_builder.hpp.
+#include "py/type_builder.hpp"
+
+#include "py/call.hpp"
+#include "py/compat.hpp"
+
+namespace bucle::py {
+
+PyTypeObject* make_type(PyObject* module, const TypeRecipe& recipe, std::size_t* offset) noexcept {
+    const std::size_t base_size = static_cast<std::size_t>(
+        recipe.base == nullptr ? PyBaseObject_Type.tp_basicsize : recipe.base->tp_basicsize);
+    const std::size_t place =
+        (base_size + recipe.own_align - 1) / recipe.own_align * recipe.own_align;
+    PyType_Spec spec = {};
+    spec.name = recipe.name;
+    spec.basicsize = static_cast<int>(place + recipe.own_size);
+    spec.flags =
+        static_cast<unsigned>(Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC) | recipe.extra_flags;
+    spec.slots = recipe.slots;
+    PyObject* type =
+        PyType_FromModuleAndSpec(module, &spec, reinterpret_cast<PyObject*>(recipe.base));
+    if (type == nullptr) {
+        return nullptr;
+    }
+    if (offset != nullptr) {
+        *offset = place;
+    }
+    if (recipe.meta != nullptr) {
+        // The metaclass has a constructor written in Python, which the creation from a spec
+        // refuses; the type is complete here, so its class can be set.
+        Py_SET_TYPE(type, reinterpret_cast<PyTypeObject*>(Py_NewRef(recipe.meta)));
+        Ref abc = Ref::steal(PyImport_ImportModule("_abc"));
+        Ref init = abc ? Ref::steal(PyObject_GetAttrString(abc.get(), "_abc_init")) : Ref();
+        if (!init || !call(init.get(), type)) {
+            Py_DECREF(type);
+            return nullptr;
+        }
+    }
+    return reinterpret_cast<PyTypeObject*>(type);
+}
+
+bool add_methods_for(PyTypeObject* type, PyTypeObject* receiver, PyMethodDef* methods) noexcept {
+    for (PyMethodDef* def = methods; def->ml_name != nullptr; ++def) {
+        Ref descriptor =
+            Ref::steal((def->ml_flags & METH_CLASS) != 0 ? PyDescr_NewClassMethod(receiver, def)
+                                                         : PyDescr_NewMethod(receiver, def));
+        if (!descriptor ||
+            PyDict_SetItemString(type->tp_dict, def->ml_name, descriptor.get()) < 0) {
+            return false;
+        }
+    }
+    PyType_Modified(type);
+    return true;
+}
+
+void free_instance(PyObject* self) noexcept {
+    PyTypeObject* type = Py_TYPE(self);
+    PyObject_ClearWeakRefs(self);
+    compat::clear_instance_dict(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+void chain_dealloc(PyObject* self, PyTypeObject* base) noexcept {
+    PyTypeObject* type = Py_TYPE(self);
+    base->tp_dealloc(self);
+    if constexpr (!compat::kBaseDeallocDropsType) {
+        Py_DECREF(type);
+    }
+}
+
+bool finalize_before_dealloc(PyObject* self) noexcept {
+    return PyObject_CallFinalizerFromDealloc(self) == 0;
+}
+
+int visit_type(PyObject* self, visitproc visit, void* arg) noexcept {
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+} // namespace bucle::py
