@@ -1,0 +1,182 @@
+// The iterator behind `await future`: yields the future once while it is pending, then returns its
+// result. Driven by am_send, so that a finished future costs no exception.
+#include "core/future.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::core {
+namespace {
+
+struct Iterator {
+    PyObject_HEAD py::Ref future;
+};
+
+Iterator& as_iterator(PyObject* self) noexcept {
+    return *reinterpret_cast<Iterator*>(self);
+}
+
+PySendResult send(PyObject* self, PyObject*, PyObject** out) noexcept {
+    Iterator& iterator = as_iterator(self);
+    *out = nullptr;
+    if (!iterator.future) {
+        *out = py::new_ref(Py_None);
+        return PYGEN_RETURN;
+    }
+    FutureCore& core = *future_core(iterator.future.get());
+    if (core.pending()) {
+        if (core.blocking) {
+            (void)py::raise_runtime_error("await wasn't used with future");
+            return PYGEN_ERROR;
+        }
+        core.blocking = true;
+        *out = iterator.future.clone().release();
+        return PYGEN_NEXT;
+    }
+    const py::Ref future = std::move(iterator.future);
+    *out = future_result(future.get(), core).release();
+    return *out == nullptr ? PYGEN_ERROR : PYGEN_RETURN;
+}
+
+PyObject* next(PyObject* self) noexcept {
+    PyObject* value = nullptr;
+    switch (send(self, Py_None, &value)) {
+    case PYGEN_NEXT:
+        return value;
+    case PYGEN_RETURN: {
+        const py::Ref held = py::Ref::steal(value);
+        // A tuple or an exception as the value must not be unpacked by the constructor.
+        py::Ref stop = py::call(PyExc_StopIteration, held.get());
+        if (stop) {
+            py::compat::put_exception(std::move(stop));
+        }
+        return nullptr;
+    }
+    case PYGEN_ERROR:
+        break;
+    }
+    return nullptr;
+}
+
+PyObject* send_method(PyObject* self, PyObject*) noexcept {
+    return next(self);
+}
+
+PyObject* throw_method(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexcept {
+    if (nargs < 1 || nargs > 3) {
+        PyErr_Format(PyExc_TypeError, "throw expected %s %d argument%s, got %zd",
+                     nargs < 1 ? "at least" : "at most", nargs < 1 ? 1 : 3, nargs < 1 ? "" : "s",
+                     nargs);
+        return nullptr;
+    }
+    if (py::compat::kThrowSignatureDeprecated && nargs > 1 &&
+        PyErr_WarnEx(PyExc_DeprecationWarning,
+                     "the (type, exc, tb) signature of throw() is deprecated, "
+                     "use the single-arg signature instead.",
+                     1) < 0) {
+        return nullptr;
+    }
+    PyObject* type = args[0];
+    PyObject* value = nargs > 1 && args[1] != Py_None ? args[1] : nullptr;
+    PyObject* traceback = nargs > 2 && args[2] != Py_None ? args[2] : nullptr;
+    if (traceback != nullptr && !PyTraceBack_Check(traceback)) {
+        return py::raise_type_error("throw() third argument must be a traceback");
+    }
+    py::Ref exception;
+    if (PyExceptionClass_Check(type)) {
+        if (value != nullptr && PyObject_IsInstance(value, type) == 1) {
+            exception = py::Ref::borrow(value);
+        } else if (value != nullptr && PyTuple_Check(value)) {
+            exception = py::Ref::steal(PyObject_Call(type, value, nullptr));
+        } else {
+            exception = value == nullptr ? py::call(type) : py::call(type, value);
+        }
+        if (exception && !PyExceptionInstance_Check(exception.get())) {
+            return py::raise_type_error(
+                "calling the exception class did not give an exception instance");
+        }
+    } else if (PyExceptionInstance_Check(type)) {
+        if (value != nullptr) {
+            return py::raise_type_error("instance exception may not have a separate value");
+        }
+        exception = py::Ref::borrow(type);
+    } else {
+        return py::raise_type_error(
+            "exceptions must be classes deriving BaseException or instances of such a class");
+    }
+    as_iterator(self).future.reset();
+    if (!exception) {
+        return nullptr;
+    }
+    if (traceback != nullptr && PyException_SetTraceback(exception.get(), traceback) < 0) {
+        return nullptr;
+    }
+    py::compat::put_exception(std::move(exception));
+    return nullptr;
+}
+
+PyObject* close(PyObject* self, PyObject*) noexcept {
+    as_iterator(self).future.reset();
+    Py_RETURN_NONE;
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
+    if (const int stop = as_iterator(self).future.visit(visit, arg); stop != 0) {
+        return stop;
+    }
+    return py::visit_type(self, visit, arg);
+}
+
+int clear(PyObject* self) noexcept {
+    as_iterator(self).future.reset();
+    return 0;
+}
+
+void dealloc(PyObject* self) noexcept {
+    PyObject_GC_UnTrack(self);
+    (void)clear(self);
+    PyTypeObject* type = Py_TYPE(self);
+    type->tp_free(self);
+    py::drop(reinterpret_cast<PyObject*>(type));
+}
+
+PyMethodDef methods[] = {
+    {"send", send_method, METH_O, nullptr},
+    {"throw", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(throw_method)),
+     METH_FASTCALL, nullptr},
+    {"close", close, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+} // namespace
+
+py::Ref make_future_iterator(PyObject* future) noexcept {
+    py::Ref self = py::Ref::steal(py::allocate(py::state().future_iter_type));
+    if (self) {
+        as_iterator(self.get()).future = py::Ref::borrow(future);
+    }
+    return self;
+}
+
+bool make_future_iterator_type(PyObject* module) noexcept {
+    PyType_Slot slots[] = {
+        {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+        {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+        {Py_tp_clear, reinterpret_cast<void*>(clear)},
+        {Py_tp_iter, reinterpret_cast<void*>(PyObject_SelfIter)},
+        {Py_tp_iternext, reinterpret_cast<void*>(next)},
+        {Py_am_send, reinterpret_cast<void*>(send)},
+        {Py_tp_methods, methods},
+        {0, nullptr},
+    };
+    const py::TypeRecipe recipe = {"bucle.FutureIter",
+                                   slots,
+                                   sizeof(Iterator) - sizeof(PyObject),
+                                   alignof(py::Ref),
+                                   nullptr,
+                                   nullptr,
+                                   Py_TPFLAGS_DISALLOW_INSTANTIATION};
+    py::state().future_iter_type = py::make_type(module, recipe, nullptr);
+    return py::state().future_iter_type != nullptr;
+}
+
+} // namespace bucle::core

@@ -1,0 +1,423 @@
+// Future as Python sees it. The method descriptors accept any _asyncio.Future (see
+// py::add_methods_for), so that asyncio.Future.done(task) works after install(): every function
+// finds out whom it serves, a native Future, a native Task, or a stock object, which is sent on to
+// the stock method.
+#include "core/context.hpp"
+#include "core/future.hpp"
+#include "core/task.hpp"
+#include "py/args.hpp"
+#include "py/asyncio_abi.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::core {
+
+PyObject* not_initialized() noexcept {
+    return py::raise_runtime_error("Future object is not initialized.");
+}
+
+PyObject* call_stock_method(PyObject* self, const char* name, PyObject* const* args,
+                            Py_ssize_t nargs, PyObject* kwnames) noexcept {
+    const py::State& state = py::state();
+    PyTypeObject* base =
+        PyType_IsSubtype(Py_TYPE(self), state.base_task) ? state.base_task : state.base_future;
+    py::Ref method =
+        py::Ref::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(base), name));
+    if (!method) {
+        return nullptr;
+    }
+    const Py_ssize_t total = nargs + (kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames));
+    std::vector<PyObject*> stack(static_cast<std::size_t>(total) + 1);
+    stack[0] = self;
+    for (Py_ssize_t i = 0; i < total; ++i) {
+        stack[static_cast<std::size_t>(i) + 1] = args[i];
+    }
+    return PyObject_Vectorcall(method.get(), stack.data(), static_cast<std::size_t>(nargs) + 1,
+                               kwnames);
+}
+
+namespace {
+
+using Fastcall = PyObject* const*;
+
+PyObject* done_none(bool ok) noexcept {
+    return ok ? py::new_ref(Py_None) : nullptr;
+}
+
+PyObject* result(PyObject* self, PyObject*) noexcept {
+    FutureCore* core = future_core(self);
+    if (core == nullptr) {
+        return call_stock_method(self, "result", nullptr, 0, nullptr);
+    }
+    return core->initialized() ? future_result(self, *core).release() : not_initialized();
+}
+
+PyObject* exception(PyObject* self, PyObject*) noexcept {
+    FutureCore* core = future_core(self);
+    if (core == nullptr) {
+        return call_stock_method(self, "exception", nullptr, 0, nullptr);
+    }
+    if (!core->initialized()) {
+        return not_initialized();
+    }
+    if (core->state == FutureState::cancelled) {
+        return future_result(self, *core).release();
+    }
+    if (core->pending()) {
+        PyErr_SetString(py::state().invalid_state_error, "Exception is not set.");
+        return nullptr;
+    }
+    if (!core->exception) {
+        Py_RETURN_NONE;
+    }
+    core->log_traceback = false;
+    return core->exception.clone().release();
+}
+
+PyObject* set_result(PyObject* self, PyObject* value) noexcept {
+    FutureCore* core = future_core(self);
+    if (core == nullptr) {
+        return call_stock_method(self, "set_result", &value, 1, nullptr);
+    }
+    if (is_native_task(self)) {
+        return py::raise_runtime_error("Task does not support set_result operation");
+    }
+    return core->initialized() ? done_none(future_set_result(self, *core, value))
+                               : not_initialized();
+}
+
+PyObject* set_exception(PyObject* self, PyObject* value) noexcept {
+    FutureCore* core = future_core(self);
+    if (core == nullptr) {
+        return call_stock_method(self, "set_exception", &value, 1, nullptr);
+    }
+    if (is_native_task(self)) {
+        return py::raise_runtime_error("Task does not support set_exception operation");
+    }
+    return core->initialized() ? done_none(future_set_exception(self, *core, value))
+                               : not_initialized();
+}
+
+PyObject* add_done(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwnames) noexcept {
+    FutureCore* core = future_core(self);
+    if (core == nullptr) {
+        return call_stock_method(self, "add_done_callback", args, nargs, kwnames);
+    }
+    static constexpr const char* kNames[] = {"fn", "context", nullptr};
+    static constexpr py::Signature kSignature = {"add_done_callback", kNames, 1, 1, true};
+    PyObject* given[2];
+    if (!py::parse_fastcall(kSignature, args, nargs, kwnames, given)) {
+        return nullptr;
+    }
+    if (!core->initialized()) {
+        return not_initialized();
+    }
+    py::Ref context;
+    if (given[1] == nullptr || given[1] == Py_None) {
+        bool failed = false;
+        context = copy_current_context(failed);
+        if (failed) {
+            return nullptr;
+        }
+    } else {
+        context = py::Ref::borrow(given[1]);
+    }
+    return done_none(add_done_callback(self, *core, given[0], context.get()));
+}
+
+PyObject* remove_done(PyObject* self, PyObject* function) noexcept {
+    FutureCore* core = future_core(self);
+    if (core == nullptr) {
+        return call_stock_method(self, "remove_done_callback", &function, 1, nullptr);
+    }
+    if (!core->initialized()) {
+        return not_initialized();
+    }
+    const Py_ssize_t removed = remove_done_callback(*core, function);
+    return removed < 0 ? nullptr : PyLong_FromSsize_t(removed);
+}
+
+PyObject* cancel(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwnames) noexcept {
+    FutureCore* core = future_core(self);
+    if (core == nullptr) {
+        return call_stock_method(self, "cancel", args, nargs, kwnames);
+    }
+    static constexpr const char* kNames[] = {"msg", nullptr};
+    static constexpr py::Signature kSignature = {"cancel", kNames, 1, 0};
+    PyObject* given[1];
+    if (!py::parse_fastcall(kSignature, args, nargs, kwnames, given)) {
+        return nullptr;
+    }
+    PyObject* message = given[0] == nullptr ? Py_None : given[0];
+    bool accepted = false;
+    if (is_native_task(self)) {
+        accepted = task_cancel(self, message);
+    } else if (!core->initialized()) {
+        return not_initialized();
+    } else {
+        accepted = future_cancel(self, *core, message);
+    }
+    return PyErr_Occurred() != nullptr ? nullptr : PyBool_FromLong(accepted);
+}
+
+PyObject* cancelled(PyObject* self, PyObject*) noexcept {
+    const FutureCore* core = future_core(self);
+    return core == nullptr ? call_stock_method(self, "cancelled", nullptr, 0, nullptr)
+                           : PyBool_FromLong(core->state == FutureState::cancelled);
+}
+
+PyObject* done(PyObject* self, PyObject*) noexcept {
+    const FutureCore* core = future_core(self);
+    return core == nullptr ? call_stock_method(self, "done", nullptr, 0, nullptr)
+                           : PyBool_FromLong(!core->pending());
+}
+
+PyObject* get_loop(PyObject* self, PyObject*) noexcept {
+    const FutureCore* core = future_core(self);
+    if (core == nullptr) {
+        return call_stock_method(self, "get_loop", nullptr, 0, nullptr);
+    }
+    return core->initialized() ? core->loop.clone().release() : not_initialized();
+}
+
+PyObject* cancelled_error(PyObject* self, PyObject*) noexcept {
+    FutureCore* core = future_core(self);
+    return core == nullptr ? call_stock_method(self, "_make_cancelled_error", nullptr, 0, nullptr)
+                           : make_cancelled_error(*core).release();
+}
+
+PyObject* value_or_none(PyObject* value) noexcept {
+    return py::new_ref(value == nullptr ? Py_None : value);
+}
+
+PyObject* get_state(PyObject* self, void*) noexcept {
+    static constexpr const char* kTexts[] = {"PENDING", "CANCELLED", "FINISHED"};
+    const FutureCore& core = *future_core(self);
+    return core.initialized()
+               ? PyUnicode_InternFromString(kTexts[static_cast<std::size_t>(core.state)])
+               : not_initialized();
+}
+
+PyObject* get_blocking(PyObject* self, void*) noexcept {
+    const FutureCore& core = *future_core(self);
+    return PyBool_FromLong(core.initialized() && core.blocking);
+}
+
+int set_blocking(PyObject* self, PyObject* value, void*) noexcept {
+    FutureCore& core = *future_core(self);
+    if (!core.initialized()) {
+        (void)not_initialized();
+        return -1;
+    }
+    if (value == nullptr) {
+        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
+        return -1;
+    }
+    const int truth = PyObject_IsTrue(value);
+    core.blocking = truth > 0;
+    return truth < 0 ? -1 : 0;
+}
+
+PyObject* get_loop_attr(PyObject* self, void*) noexcept {
+    return value_or_none(future_core(self)->loop.get());
+}
+
+PyObject* get_callbacks(PyObject* self, void*) noexcept {
+    FutureCore& core = *future_core(self);
+    return core.initialized() ? callbacks_list(core).release() : not_initialized();
+}
+
+PyObject* get_result(PyObject* self, void*) noexcept {
+    const FutureCore& core = *future_core(self);
+    return core.initialized() ? value_or_none(core.result.get()) : not_initialized();
+}
+
+PyObject* get_exception(PyObject* self, void*) noexcept {
+    const FutureCore& core = *future_core(self);
+    return core.initialized() ? value_or_none(core.exception.get()) : not_initialized();
+}
+
+PyObject* get_log_traceback(PyObject* self, void*) noexcept {
+    const FutureCore& core = *future_core(self);
+    return core.initialized() ? PyBool_FromLong(core.log_traceback) : not_initialized();
+}
+
+int set_log_traceback(PyObject* self, PyObject* value, void*) noexcept {
+    if (value == nullptr) {
+        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
+        return -1;
+    }
+    const int truth = PyObject_IsTrue(value);
+    if (truth > 0) {
+        (void)py::raise_value_error("_log_traceback can only be set to False");
+    }
+    if (truth != 0) {
+        return -1;
+    }
+    future_core(self)->log_traceback = false;
+    return 0;
+}
+
+PyObject* get_source_traceback(PyObject* self, void*) noexcept {
+    const FutureCore& core = *future_core(self);
+    if (!core.initialized()) {
+        return not_initialized();
+    }
+    return value_or_none(core.extras == nullptr ? nullptr : core.extras->source_traceback.get());
+}
+
+PyObject* get_cancel_message(PyObject* self, void*) noexcept {
+    const FutureCore& core = *future_core(self);
+    if (!core.initialized()) {
+        return not_initialized();
+    }
+    return value_or_none(core.extras == nullptr ? nullptr : core.extras->cancel_message.get());
+}
+
+int set_cancel_message(PyObject* self, PyObject* value, void*) noexcept {
+    if (value == nullptr) {
+        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
+        return -1;
+    }
+    FutureExtras* extras = future_core(self)->need_extras();
+    if (extras == nullptr) {
+        return -1;
+    }
+    extras->cancel_message = py::Ref::borrow(value);
+    return 0;
+}
+
+PyObject* repr(PyObject* self) noexcept {
+    return future_core(self)->initialized() ? py::call(py::state().future_repr, self).release()
+                                            : not_initialized();
+}
+
+int init(PyObject* self, PyObject* args, PyObject* kwargs) noexcept {
+    static constexpr const char* kNames[] = {"loop", nullptr};
+    static constexpr py::Signature kSignature = {"Future", kNames, 0, 0};
+    PyObject* given[1];
+    if (!py::parse_call(kSignature, args, kwargs, given)) {
+        return -1;
+    }
+    FutureCore& core = *future_core(self);
+    if (py::compat::kSecondInitRefused && core.initialized()) {
+        PyErr_Format(PyExc_RuntimeError, "%s object is already initialized",
+                     Py_TYPE(self)->tp_name);
+        return -1;
+    }
+    return init_future(core, given[0]) ? 0 : -1;
+}
+
+PyObject* create(PyTypeObject* type, PyObject*, PyObject*) noexcept {
+    return py::allocate(type);
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
+    if (const FutureCore* core = future_core(self)) {
+        if (const int stop = visit_future(*core, visit, arg); stop != 0) {
+            return stop;
+        }
+    }
+    if (const int stop = py::abi::visit_awaited_by(self, visit, arg); stop != 0) {
+        return stop;
+    }
+    if (const int stop = py::compat::visit_instance_dict(self, visit, arg); stop != 0) {
+        return stop;
+    }
+    return py::visit_type(self, visit, arg);
+}
+
+int clear(PyObject* self) noexcept {
+    py::abi::clear_mirrors(self, false);
+    clear_future(*future_core(self));
+    py::abi::clear_awaited_by(self);
+    py::compat::clear_instance_dict(self);
+    return 0;
+}
+
+void finalize(PyObject* self) noexcept {
+    report_unretrieved(self, *future_core(self));
+}
+
+void dealloc(PyObject* self) noexcept {
+    if (!py::finalize_before_dealloc(self)) {
+        return;
+    }
+    PyObject_GC_UnTrack(self);
+    py::abi::clear_mirrors(self, false);
+    clear_future(*future_core(self));
+    py::chain_dealloc(self, py::state().base_future);
+}
+
+PyObject* await_method(PyObject* self, PyObject*) noexcept {
+    return future_core(self) == nullptr ? call_stock_method(self, "__await__", nullptr, 0, nullptr)
+                                        : future_await(self);
+}
+
+} // namespace
+
+PyObject* future_await(PyObject* self) noexcept {
+    return future_core(self)->initialized() ? make_future_iterator(self).release()
+                                            : not_initialized();
+}
+
+template <class Function>
+static PyCFunction as_method(Function* function) noexcept {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef future_methods[] = {
+    {"result", result, METH_NOARGS, nullptr},
+    {"exception", exception, METH_NOARGS, nullptr},
+    {"set_result", set_result, METH_O, nullptr},
+    {"set_exception", set_exception, METH_O, nullptr},
+    {"add_done_callback", as_method(add_done), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"remove_done_callback", remove_done, METH_O, nullptr},
+    {"cancel", as_method(cancel), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"cancelled", cancelled, METH_NOARGS, nullptr},
+    {"done", done, METH_NOARGS, nullptr},
+    {"get_loop", get_loop, METH_NOARGS, nullptr},
+    {"_make_cancelled_error", cancelled_error, METH_NOARGS, nullptr},
+    {"__await__", await_method, METH_NOARGS, nullptr},
+    {"__iter__", await_method, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyGetSetDef future_getset[] = {
+    {"_state", get_state, nullptr, nullptr, nullptr},
+    {"_asyncio_future_blocking", get_blocking, set_blocking, nullptr, nullptr},
+    {"_loop", get_loop_attr, nullptr, nullptr, nullptr},
+    {"_callbacks", get_callbacks, nullptr, nullptr, nullptr},
+    {"_result", get_result, nullptr, nullptr, nullptr},
+    {"_exception", get_exception, nullptr, nullptr, nullptr},
+    {"_log_traceback", get_log_traceback, set_log_traceback, nullptr, nullptr},
+    {"_source_traceback", get_source_traceback, nullptr, nullptr, nullptr},
+    {"_cancel_message", get_cancel_message, set_cancel_message, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+bool make_future_types(PyObject* module) noexcept {
+    py::State& state = py::state();
+    PyType_Slot slots[] = {
+        {Py_tp_new, reinterpret_cast<void*>(create)},
+        {Py_tp_init, reinterpret_cast<void*>(init)},
+        {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+        {Py_tp_finalize, reinterpret_cast<void*>(finalize)},
+        {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+        {Py_tp_clear, reinterpret_cast<void*>(clear)},
+        {Py_tp_repr, reinterpret_cast<void*>(repr)},
+        {Py_tp_iter, reinterpret_cast<void*>(future_await)},
+        {Py_am_await, reinterpret_cast<void*>(future_await)},
+        {Py_tp_getset, future_getset},
+        {0, nullptr},
+    };
+    const py::TypeRecipe recipe = {
+        "bucle.Future",    slots,      sizeof(FutureCore), alignof(FutureCore),
+        state.base_future, state.meta, Py_TPFLAGS_BASETYPE};
+    state.future_type = py::make_type(module, recipe, &future_offset);
+    return state.future_type != nullptr &&
+           py::add_methods_for(state.future_type, state.base_future, future_methods) &&
+           make_future_iterator_type(module);
+}
+
+} // namespace bucle::core

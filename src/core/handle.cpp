@@ -1,0 +1,234 @@
+// Making and running handles. See handle.hpp; the slots seen from Python are in handle_slots.cpp.
+#include "core/handle.hpp"
+
+#include "core/context.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::core {
+
+std::size_t handle_offset = 0;
+std::size_t timer_offset = 0;
+std::size_t threadsafe_offset = 0;
+
+HandleCore* handle_core(PyObject* handle) noexcept {
+    const py::State& state = py::state();
+    PyTypeObject* type = Py_TYPE(handle);
+    if (type == state.handle_type) {
+        return py::own_fields<HandleCore>(handle, handle_offset);
+    }
+    if (type == state.timer_handle_type || PyType_IsSubtype(type, state.timer_handle_type)) {
+        return py::own_fields<TimerCore>(handle, timer_offset);
+    }
+    if (state.threadsafe_handle_type != nullptr &&
+        PyType_IsSubtype(type, state.threadsafe_handle_type)) {
+        return py::own_fields<ThreadSafeCore>(handle, threadsafe_offset);
+    }
+    if (PyType_IsSubtype(type, state.handle_type)) {
+        return py::own_fields<HandleCore>(handle, handle_offset);
+    }
+    return nullptr;
+}
+
+TimerCore* timer_core(PyObject* handle) noexcept {
+    return py::own_fields<TimerCore>(handle, timer_offset);
+}
+
+namespace {
+
+bool keep_args(HandleCore& core, PyObject* const* args, Py_ssize_t nargs) noexcept {
+    if (nargs > HandleCore::kInline) {
+        core.args[1] = PyTuple_New(nargs);
+        if (core.args[1] == nullptr) {
+            return false;
+        }
+        for (Py_ssize_t i = 0; i < nargs; ++i) {
+            PyTuple_SET_ITEM(core.args[1], i, py::new_ref(args[i]));
+        }
+        core.nargs = HandleCore::kTuple;
+        return true;
+    }
+    for (Py_ssize_t i = 0; i < nargs; ++i) {
+        core.args[i + 1] = py::new_ref(args[i]);
+    }
+    core.nargs = static_cast<std::int8_t>(nargs);
+    return true;
+}
+
+py::Ref fill_handle(py::Ref handle, HandleCore& core, Scheduler& scheduler, PyObject* callback,
+                    PyObject* const* args, Py_ssize_t nargs, PyObject* context) noexcept {
+    core.loop = py::Ref::borrow(scheduler.loop);
+    core.callback = py::Ref::borrow(callback);
+    core.context = py::Ref::borrow(context);
+    if (!keep_args(core, args, nargs)) {
+        return {};
+    }
+    if (scheduler.debug()) [[unlikely]] {
+        core.source_traceback = py::call(py::state().extract_stack);
+        if (!core.source_traceback) {
+            return {};
+        }
+    }
+    return handle;
+}
+
+py::Ref call_callback(HandleCore& core) noexcept {
+    PyObject* callback = core.callback.get();
+    if (core.nargs == HandleCore::kTuple) {
+        const py::Ref args = py::Ref::borrow(core.args[1]);
+        return py::Ref::steal(PyObject_Call(callback, args.get(), nullptr));
+    }
+    // A copy: the callback may cancel its own handle, which drops the arguments.
+    PyObject* stack[HandleCore::kInline + 1] = {nullptr};
+    const auto nargs = static_cast<std::size_t>(core.nargs);
+    for (std::size_t i = 1; i <= nargs; ++i) {
+        stack[i] = py::new_ref(core.args[i]);
+    }
+    py::Ref result = py::Ref::steal(
+        PyObject_Vectorcall(callback, stack + 1, nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+    for (std::size_t i = 1; i <= nargs; ++i) {
+        py::drop(stack[i]);
+    }
+    return result;
+}
+
+py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) noexcept {
+    const py::State& state = py::state();
+    py::Ref args = handle_args_tuple(core);
+    if (!args || !state.callback_source_takes_debug) {
+        return args ? py::call(state.format_callback_source, callback, args.get()) : py::Ref();
+    }
+    py::Ref keywords = py::Ref::steal(PyDict_New());
+    py::Ref positional = py::Ref::steal(PyTuple_Pack(2, callback, args.get()));
+    if (!keywords || !positional ||
+        PyDict_SetItemString(keywords.get(), "debug", debug ? Py_True : Py_False) < 0) {
+        return {};
+    }
+    return py::Ref::steal(
+        PyObject_Call(state.format_callback_source, positional.get(), keywords.get()));
+}
+
+// The error of a callback, told in asyncio's words. The error indicator is clear afterwards.
+void report_failure(PyObject* handle, HandleCore& core, PyObject* callback) noexcept {
+    const py::Names& names = py::names();
+    py::Ref exception = py::compat::take_exception();
+    py::Ref loop = core.loop.clone();
+    bool failed = false;
+    const bool debug = debug_of(loop.get(), failed);
+    py::Ref source = failed ? py::Ref() : callback_source(core, callback, debug);
+    py::Ref message =
+        source ? py::Ref::steal(PyUnicode_FromFormat("Exception in callback %U", source.get()))
+               : py::Ref();
+    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
+    if (!report || PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
+        PyDict_SetItem(report.get(), names.exception, exception.get()) < 0 ||
+        PyDict_SetItem(report.get(), names.handle, handle) < 0 ||
+        (core.source_traceback &&
+         PyDict_SetItem(report.get(), names.source_traceback, core.source_traceback.get()) < 0)) {
+        PyErr_WriteUnraisable(loop.get());
+        return;
+    }
+    report_to_loop(loop.get(), std::move(report));
+}
+
+} // namespace
+
+py::Ref make_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
+                    Py_ssize_t nargs, PyObject* context) noexcept {
+    py::Ref handle = py::Ref::steal(py::allocate(py::state().handle_type));
+    if (!handle) {
+        return handle;
+    }
+    HandleCore& core = *py::own_fields<HandleCore>(handle.get(), handle_offset);
+    return fill_handle(std::move(handle), core, scheduler, callback, args, nargs, context);
+}
+
+py::Ref make_timer_handle(Scheduler& scheduler, double when, PyObject* callback,
+                          PyObject* const* args, Py_ssize_t nargs, PyObject* context) noexcept {
+    py::Ref handle = py::Ref::steal(py::allocate(py::state().timer_handle_type));
+    if (!handle) {
+        return handle;
+    }
+    TimerCore& core = *timer_core(handle.get());
+    core.when = when;
+    return fill_handle(std::move(handle), core, scheduler, callback, args, nargs, context);
+}
+
+py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
+                               Py_ssize_t nargs, PyObject* context) noexcept {
+    if constexpr (!py::compat::kHasThreadSafeHandle) {
+        return make_handle(scheduler, callback, args, nargs, context);
+    }
+    py::Ref handle = py::Ref::steal(py::allocate(py::state().threadsafe_handle_type));
+    if (!handle) {
+        return handle;
+    }
+    HandleCore& core = *py::own_fields<ThreadSafeCore>(handle.get(), threadsafe_offset);
+    return fill_handle(std::move(handle), core, scheduler, callback, args, nargs, context);
+}
+
+py::Ref handle_args_tuple(const HandleCore& core) noexcept {
+    if (core.nargs == HandleCore::kTuple) {
+        return py::Ref::borrow(core.args[1]);
+    }
+    py::Ref tuple = py::Ref::steal(PyTuple_New(core.nargs));
+    for (Py_ssize_t i = 0; tuple && i < core.nargs; ++i) {
+        PyTuple_SET_ITEM(tuple.get(), i, py::new_ref(core.args[i + 1]));
+    }
+    return tuple;
+}
+
+void cancel_handle(PyObject* handle, HandleCore& core) noexcept {
+    if (core.cancelled) {
+        return;
+    }
+    core.cancelled = true;
+    bool failed = false;
+    if (core.loop && debug_of(core.loop.get(), failed)) {
+        core.repr = py::Ref::steal(PyObject_Repr(handle));
+    }
+    py::Ref callback = std::move(core.callback);
+    for (PyObject*& arg : core.args) {
+        py::clear(arg);
+    }
+    core.nargs = 0;
+}
+
+bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept {
+    const bool borrowed_spare = !core.context;
+    py::Ref context = borrowed_spare ? std::move(spare) : core.context.clone();
+    if (!context) {
+        context = make_empty_context();
+    }
+    py::Ref callback = core.callback.clone();
+    if (!context || PyContext_Enter(context.get()) < 0) {
+        report_failure(handle, core, callback.get());
+        return true;
+    }
+    py::Ref result = call_callback(core);
+    if (result) [[likely]] {
+        if (PyContext_Exit(context.get()) < 0) {
+            return false;
+        }
+        if (borrowed_spare && py::is_sole_owner(context.get()) && is_empty_context(context.get())) {
+            spare = std::move(context);
+        }
+        return true;
+    }
+    if (borrowed_spare) {
+        core.context = context.clone(); // the exception handler runs in it
+    }
+    {
+        const py::ErrorScope keep;
+        if (PyContext_Exit(context.get()) < 0) {
+            PyErr_WriteUnraisable(context.get());
+        }
+    }
+    if (py::exit_exception_raised()) {
+        return false;
+    }
+    report_failure(handle, core, callback.get());
+    return true;
+}
+
+} // namespace bucle::core

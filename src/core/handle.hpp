@@ -1,0 +1,76 @@
+// Handle, TimerHandle and ThreadSafeHandle: subclasses of asyncio's own, whose slots stay unused;
+// repr and comparisons are inherited and see our fields through properties. Up to three arguments
+// stand in the object itself and are passed by vectorcall; more are kept as a tuple.
+#pragma once
+
+#include "core/scheduler.hpp"
+
+namespace bucle::core {
+
+struct HandleCore {
+    static constexpr int kInline = 3;
+    static constexpr int kTuple = -1; // nargs when args[1] is a tuple
+
+    py::Ref loop;
+    py::Ref callback;
+    py::Ref context; // null: an empty one
+    py::Ref source_traceback;
+    py::Ref repr;
+    PyObject* args[kInline + 1] = {}; // [0] is vectorcall's scratch place
+    std::int8_t nargs = 0;
+    bool cancelled = false;
+};
+
+struct TimerCore : HandleCore {
+    double when = 0;
+    bool scheduled = false;
+};
+
+// asyncio guarantees that cancel() from another thread returns only when a running callback has
+// ended. The lock is made by the thread that has to wait; nobody pays for it otherwise.
+struct ThreadSafeCore : HandleCore {
+    unsigned long running_in = 0;
+    PyThread_type_lock lock = nullptr;
+    int waiting = 0;
+};
+
+extern std::size_t handle_offset;
+extern std::size_t timer_offset;
+extern std::size_t threadsafe_offset;
+
+// The fields of one of our handles (exact types and subclasses); null for anything else.
+HandleCore* handle_core(PyObject* handle) noexcept;
+TimerCore* timer_core(PyObject* handle) noexcept; // of a TimerHandle, unchecked
+
+// New handles for our own loop. `context` null: an empty one.
+py::Ref make_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
+                    Py_ssize_t nargs, PyObject* context) noexcept;
+py::Ref make_timer_handle(Scheduler& scheduler, double when, PyObject* callback,
+                          PyObject* const* args, Py_ssize_t nargs, PyObject* context) noexcept;
+py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
+                               Py_ssize_t nargs, PyObject* context) noexcept;
+
+// Runs the callback in its context, using `spare` (an empty context, or null) where none was
+// recorded. An error goes to the loop's exception handler; false only for KeyboardInterrupt and
+// SystemExit, which stay raised.
+[[nodiscard]] bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept;
+
+// The same for a ThreadSafeHandle: meanwhile cancel() from another thread waits.
+[[nodiscard]] bool run_threadsafe_handle(PyObject* handle, py::Ref& spare) noexcept;
+
+py::Ref handle_args_tuple(const HandleCore& core) noexcept;
+void cancel_handle(PyObject* handle, HandleCore& core) noexcept;
+
+[[nodiscard]] bool make_handle_types(PyObject* module) noexcept;
+
+// Slots that the three types share (handle_slots.cpp).
+PyObject* handle_new(PyTypeObject* type, PyObject*, PyObject*) noexcept;
+int handle_traverse(PyObject* self, visitproc visit, void* arg) noexcept;
+int handle_clear(PyObject* self) noexcept;
+void handle_dealloc(PyObject* self) noexcept;
+[[nodiscard]] bool init_handle(PyObject* self, HandleCore& core, PyObject* callback, PyObject* args,
+                               PyObject* loop, PyObject* context) noexcept;
+extern PyMethodDef handle_methods[];
+extern PyGetSetDef handle_getset[];
+
+} // namespace bucle::core

@@ -1,0 +1,365 @@
+// Handle as Python sees it: constructor, attributes, cancel, _run. Shared by the three types.
+#include "core/context.hpp"
+#include "core/handle.hpp"
+#include "py/args.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::core {
+namespace {
+
+ThreadSafeCore* threadsafe_core(PyObject* self) noexcept {
+    PyTypeObject* type = py::state().threadsafe_handle_type;
+    return type != nullptr && PyType_IsSubtype(Py_TYPE(self), type)
+               ? py::own_fields<ThreadSafeCore>(self, threadsafe_offset)
+               : nullptr;
+}
+
+// Blocks while the callback runs in another thread.
+void wait_until_not_running(PyObject* self) noexcept {
+    ThreadSafeCore* core = threadsafe_core(self);
+    if (core == nullptr || core->running_in == 0 ||
+        core->running_in == PyThread_get_thread_ident()) {
+        return;
+    }
+    if (core->lock == nullptr) {
+        core->lock = PyThread_allocate_lock();
+        if (core->lock == nullptr) {
+            return;
+        }
+        PyThread_acquire_lock(core->lock, WAIT_LOCK); // released by the end of the run
+    }
+    ++core->waiting;
+    PyThread_type_lock lock = core->lock;
+    Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(lock, WAIT_LOCK);
+    PyThread_release_lock(lock);
+    Py_END_ALLOW_THREADS if (--core->waiting == 0 && core->running_in == 0) {
+        core->lock = nullptr;
+        PyThread_free_lock(lock);
+    }
+}
+
+// Tells the loop, which counts the cancelled timers in its heap; a stand-in loop through Python.
+bool tell_timer_cancelled(PyObject* self) noexcept {
+    const TimerCore& core = *timer_core(self);
+    Scheduler* scheduler = scheduler_of(core.loop.get());
+    if (scheduler == nullptr) {
+        return static_cast<bool>(
+            py::call_method(core.loop.get(), py::names()._timer_handle_cancelled, self));
+    }
+    if (core.scheduled && scheduler->timer_cancelled != nullptr) {
+        scheduler->timer_cancelled(*scheduler);
+    }
+    return true;
+}
+
+PyObject* cancel(PyObject* self, PyObject*) noexcept {
+    HandleCore& core = *handle_core(self);
+    PyTypeObject* timer_type = py::state().timer_handle_type;
+    if (Py_TYPE(self) == timer_type || PyType_IsSubtype(Py_TYPE(self), timer_type)) {
+        if (!core.cancelled && core.loop && !tell_timer_cancelled(self)) {
+            return nullptr;
+        }
+    } else {
+        wait_until_not_running(self);
+    }
+    cancel_handle(self, core);
+    if (PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject* cancelled(PyObject* self, PyObject*) noexcept {
+    wait_until_not_running(self);
+    return PyBool_FromLong(handle_core(self)->cancelled);
+}
+
+PyObject* run(PyObject* self, PyObject*) noexcept {
+    HandleCore& core = *handle_core(self);
+    py::Ref spare;
+    if (threadsafe_core(self) != nullptr) {
+        return run_threadsafe_handle(self, spare) ? py::new_ref(Py_None) : nullptr;
+    }
+    if (!core.callback) {
+        return py::raise_type_error("'NoneType' object is not callable");
+    }
+    return run_handle(self, core, spare) ? py::new_ref(Py_None) : nullptr;
+}
+
+// A copy of an empty context that was never made is made now and kept, so that both see one.
+PyObject* context_of(PyObject* self, void* = nullptr) noexcept {
+    HandleCore& core = *handle_core(self);
+    if (!core.context) {
+        core.context = make_empty_context();
+    }
+    return core.context.clone().release();
+}
+
+PyObject* get_context(PyObject* self, PyObject*) noexcept {
+    return context_of(self);
+}
+
+PyObject* value_or_none(const py::Ref& value) noexcept {
+    return py::new_ref(value ? value.get() : Py_None);
+}
+
+template <py::Ref HandleCore::* Field>
+PyObject* get_field(PyObject* self, void*) noexcept {
+    return value_or_none(handle_core(self)->*Field);
+}
+
+template <py::Ref HandleCore::* Field>
+int set_field(PyObject* self, PyObject* value, void*) noexcept {
+    handle_core(self)->*Field = py::Ref::borrow(value);
+    return 0;
+}
+
+PyObject* get_args(PyObject* self, void*) noexcept {
+    const HandleCore& core = *handle_core(self);
+    return core.cancelled ? py::new_ref(Py_None) : handle_args_tuple(core).release();
+}
+
+PyObject* get_cancelled(PyObject* self, void*) noexcept {
+    return PyBool_FromLong(handle_core(self)->cancelled);
+}
+
+int init(PyObject* self, PyObject* args, PyObject* kwargs) noexcept {
+    static constexpr const char* kNames[] = {"callback", "args", "loop", "context", nullptr};
+    static constexpr py::Signature kSignature = {"Handle", kNames, 4, 3};
+    PyObject* given[4];
+    return py::parse_call(kSignature, args, kwargs, given) &&
+                   init_handle(self, *handle_core(self), given[0], given[1], given[2], given[3])
+               ? 0
+               : -1;
+}
+
+PyObject* timer_when(PyObject* self, PyObject* = nullptr) noexcept {
+    return PyFloat_FromDouble(timer_core(self)->when);
+}
+
+PyObject* get_when(PyObject* self, void*) noexcept {
+    return timer_when(self);
+}
+
+int set_when(PyObject* self, PyObject* value, void*) noexcept {
+    const double when = value == nullptr ? -1 : PyFloat_AsDouble(value);
+    if (PyErr_Occurred() != nullptr) {
+        return -1;
+    }
+    timer_core(self)->when = when;
+    return 0;
+}
+
+PyObject* get_scheduled(PyObject* self, void*) noexcept {
+    return PyBool_FromLong(timer_core(self)->scheduled);
+}
+
+int set_scheduled(PyObject* self, PyObject* value, void*) noexcept {
+    const int scheduled = value == nullptr ? 0 : PyObject_IsTrue(value);
+    timer_core(self)->scheduled = scheduled > 0;
+    return scheduled < 0 ? -1 : 0;
+}
+
+int timer_init(PyObject* self, PyObject* args, PyObject* kwargs) noexcept {
+    static constexpr const char* kNames[] = {"when", "callback", "args",
+                                             "loop", "context",  nullptr};
+    static constexpr py::Signature kSignature = {"TimerHandle", kNames, 5, 4};
+    PyObject* given[5];
+    if (!py::parse_call(kSignature, args, kwargs, given)) {
+        return -1;
+    }
+    const double when = PyFloat_AsDouble(given[0]);
+    if (PyErr_Occurred() != nullptr ||
+        !init_handle(self, *timer_core(self), given[1], given[2], given[3], given[4])) {
+        return -1;
+    }
+    timer_core(self)->when = when;
+    return 0;
+}
+
+PyMethodDef timer_methods[] = {
+    {"when", timer_when, METH_NOARGS, "Return a scheduled callback time."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyGetSetDef timer_getset[] = {
+    {"_when", get_when, set_when, nullptr, nullptr},
+    {"_scheduled", get_scheduled, set_scheduled, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+// The three types differ in base, size and constructor only.
+PyTypeObject* make_one(PyObject* module, const char* name, PyObject* base, std::size_t own_size,
+                       initproc constructor, PyMethodDef* more_methods, PyGetSetDef* more_getset,
+                       std::size_t* offset) noexcept {
+    PyType_Slot slots[] = {
+        {Py_tp_new, reinterpret_cast<void*>(handle_new)},
+        {Py_tp_init, reinterpret_cast<void*>(constructor)},
+        {Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
+        {Py_tp_traverse, reinterpret_cast<void*>(handle_traverse)},
+        {Py_tp_clear, reinterpret_cast<void*>(handle_clear)},
+        {Py_tp_methods, handle_methods},
+        {Py_tp_getset, handle_getset},
+        {0, nullptr},
+    };
+    const py::TypeRecipe recipe = {name,
+                                   slots,
+                                   own_size,
+                                   alignof(HandleCore),
+                                   reinterpret_cast<PyTypeObject*>(base),
+                                   py::state().meta,
+                                   Py_TPFLAGS_BASETYPE};
+    PyTypeObject* type = py::make_type(module, recipe, offset);
+    for (PyMethodDef* def = more_methods; type != nullptr && def != nullptr && def->ml_name;
+         ++def) {
+        py::Ref descriptor = py::Ref::steal(PyDescr_NewMethod(type, def));
+        if (!descriptor ||
+            PyDict_SetItemString(type->tp_dict, def->ml_name, descriptor.get()) < 0) {
+            return nullptr;
+        }
+    }
+    for (PyGetSetDef* def = more_getset; type != nullptr && def != nullptr && def->name; ++def) {
+        py::Ref descriptor = py::Ref::steal(PyDescr_NewGetSet(type, def));
+        if (!descriptor || PyDict_SetItemString(type->tp_dict, def->name, descriptor.get()) < 0) {
+            return nullptr;
+        }
+    }
+    if (type != nullptr) {
+        PyType_Modified(type);
+    }
+    return type;
+}
+
+} // namespace
+
+bool run_threadsafe_handle(PyObject* handle, py::Ref& spare) noexcept {
+    ThreadSafeCore& core = *threadsafe_core(handle);
+    if (core.cancelled) {
+        return true;
+    }
+    core.running_in = PyThread_get_thread_ident();
+    const bool ok = run_handle(handle, core, spare);
+    core.running_in = 0;
+    if (core.lock != nullptr) {
+        PyThread_release_lock(core.lock);
+    }
+    return ok;
+}
+
+PyMethodDef handle_methods[] = {
+    {"cancel", cancel, METH_NOARGS, nullptr},
+    {"cancelled", cancelled, METH_NOARGS, nullptr},
+    {"get_context", get_context, METH_NOARGS, nullptr},
+    {"_run", run, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyGetSetDef handle_getset[] = {
+    {"_callback", get_field<&HandleCore::callback>, set_field<&HandleCore::callback>, nullptr,
+     nullptr},
+    {"_args", get_args, nullptr, nullptr, nullptr},
+    {"_cancelled", get_cancelled, nullptr, nullptr, nullptr},
+    {"_loop", get_field<&HandleCore::loop>, set_field<&HandleCore::loop>, nullptr, nullptr},
+    {"_source_traceback", get_field<&HandleCore::source_traceback>,
+     set_field<&HandleCore::source_traceback>, nullptr, nullptr},
+    {"_repr", get_field<&HandleCore::repr>, set_field<&HandleCore::repr>, nullptr, nullptr},
+    {"_context", context_of, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+PyObject* handle_new(PyTypeObject* type, PyObject*, PyObject*) noexcept {
+    return py::allocate(type);
+}
+
+bool init_handle(PyObject*, HandleCore& core, PyObject* callback, PyObject* args, PyObject* loop,
+                 PyObject* context) noexcept {
+    if (context == nullptr || context == Py_None) {
+        bool failed = false;
+        core.context = copy_current_context(failed);
+        if (failed) {
+            return false;
+        }
+    } else {
+        core.context = py::Ref::borrow(context);
+    }
+    core.loop = py::Ref::borrow(loop);
+    core.callback = py::Ref::borrow(callback);
+    py::clear(core.args[1]);
+    core.args[1] = PySequence_Tuple(args);
+    if (core.args[1] == nullptr) {
+        return false;
+    }
+    core.nargs = HandleCore::kTuple;
+    core.cancelled = false;
+    bool failed = false;
+    if (debug_of(loop, failed)) {
+        core.source_traceback = py::call(py::state().extract_stack);
+        failed = !core.source_traceback;
+    }
+    return !failed;
+}
+
+int handle_traverse(PyObject* self, visitproc visit, void* arg) noexcept {
+    HandleCore* core = handle_core(self);
+    if (core == nullptr) {
+        return py::visit_type(self, visit, arg);
+    }
+    for (const py::Ref* ref :
+         {&core->loop, &core->callback, &core->context, &core->source_traceback, &core->repr}) {
+        if (const int stop = ref->visit(visit, arg); stop != 0) {
+            return stop;
+        }
+    }
+    for (PyObject* object : core->args) {
+        Py_VISIT(object);
+    }
+    if (const int stop = py::compat::visit_instance_dict(self, visit, arg); stop != 0) {
+        return stop;
+    }
+    return py::visit_type(self, visit, arg);
+}
+
+int handle_clear(PyObject* self) noexcept {
+    HandleCore* core = handle_core(self);
+    core->loop.reset();
+    core->callback.reset();
+    core->context.reset();
+    core->source_traceback.reset();
+    core->repr.reset();
+    core->nargs = 0;
+    for (PyObject*& object : core->args) {
+        py::clear(object);
+    }
+    return 0;
+}
+
+void handle_dealloc(PyObject* self) noexcept {
+    PyObject_GC_UnTrack(self);
+    (void)handle_clear(self);
+    py::free_instance(self);
+}
+
+bool make_handle_types(PyObject* module) noexcept {
+    py::State& state = py::state();
+    state.handle_type = make_one(module, "bucle.Handle", state.base_handle, sizeof(HandleCore),
+                                 init, nullptr, nullptr, &handle_offset);
+    if (state.handle_type == nullptr) {
+        return false;
+    }
+    state.timer_handle_type =
+        make_one(module, "bucle.TimerHandle", state.base_timer_handle, sizeof(TimerCore),
+                 timer_init, timer_methods, timer_getset, &timer_offset);
+    if (state.timer_handle_type == nullptr) {
+        return false;
+    }
+    if (state.base_threadsafe_handle != nullptr) {
+        state.threadsafe_handle_type =
+            make_one(module, "bucle.ThreadSafeHandle", state.base_threadsafe_handle,
+                     sizeof(ThreadSafeCore), init, nullptr, nullptr, &threadsafe_offset);
+        return state.threadsafe_handle_type != nullptr;
+    }
+    return true;
+}
+
+} // namespace bucle::core

@@ -1,0 +1,116 @@
+// See meta.hpp.
+#include "core/meta.hpp"
+
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::core {
+namespace {
+
+LoopClassChanged loop_class_changed = nullptr;
+
+// The stock class whose instances pass for instances of `cls`; null when `cls` is not one of ours
+// but a user's subclass, for which the ordinary rules hold.
+PyTypeObject* stock_twin(PyObject* cls) noexcept {
+    const py::State& state = py::state();
+    auto* type = reinterpret_cast<PyTypeObject*>(cls);
+    const auto as_type = [](PyObject* object) { return reinterpret_cast<PyTypeObject*>(object); };
+    if (type == state.future_type) {
+        return state.base_future;
+    }
+    if (type == state.task_type) {
+        return state.base_task;
+    }
+    if (type == state.handle_type) {
+        return as_type(state.base_handle);
+    }
+    if (type == state.timer_handle_type) {
+        return as_type(state.base_timer_handle);
+    }
+    if (type != nullptr && type == state.threadsafe_handle_type) {
+        return as_type(state.base_threadsafe_handle);
+    }
+    return nullptr;
+}
+
+py::Ref call_inherited(const char* name, PyObject* cls, PyObject* argument) noexcept {
+    py::Ref base = py::Ref::borrow(reinterpret_cast<PyObject*>(py::state().meta->tp_base));
+    py::Ref method = py::Ref::steal(PyObject_GetAttrString(base.get(), name));
+    return method ? py::call(method.get(), cls, argument) : py::Ref();
+}
+
+PyObject* instancecheck(PyObject* cls, PyObject* instance) noexcept {
+    if (PyTypeObject* twin = stock_twin(cls)) {
+        if (PyType_IsSubtype(Py_TYPE(instance), twin)) {
+            Py_RETURN_TRUE;
+        }
+        // A mock's __class__ counts, as with type.__instancecheck__.
+        py::Ref claimed = py::get_optional_attr(instance, py::names().__class__);
+        if (!claimed) {
+            return PyErr_Occurred() != nullptr ? nullptr : py::new_ref(Py_False);
+        }
+        return PyBool_FromLong(
+            PyType_Check(claimed.get()) &&
+            PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(claimed.get()), twin));
+    }
+    return call_inherited("__instancecheck__", cls, instance).release();
+}
+
+PyObject* subclasscheck(PyObject* cls, PyObject* subclass) noexcept {
+    if (PyTypeObject* twin = stock_twin(cls)) {
+        if (!PyType_Check(subclass)) {
+            return py::raise_type_error("issubclass() arg 1 must be a class");
+        }
+        return PyBool_FromLong(PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(subclass), twin));
+    }
+    return call_inherited("__subclasscheck__", cls, subclass).release();
+}
+
+int set_attribute(PyObject* cls, PyObject* name, PyObject* value) noexcept {
+    if (PyType_Type.tp_setattro(cls, name, value) < 0) {
+        return -1;
+    }
+    PyTypeObject* loop_type = py::state().loop_type;
+    auto* type = reinterpret_cast<PyTypeObject*>(cls);
+    if (loop_type != nullptr && loop_class_changed != nullptr &&
+        PyType_IsSubtype(type, loop_type)) {
+        loop_class_changed(type);
+    }
+    return 0;
+}
+
+PyMethodDef methods[] = {
+    {"__instancecheck__", instancecheck, METH_O, nullptr},
+    {"__subclasscheck__", subclasscheck, METH_O, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+} // namespace
+
+void on_loop_class_changed(LoopClassChanged callback) noexcept {
+    loop_class_changed = callback;
+}
+
+bool make_meta_type(PyObject* module) noexcept {
+    py::Ref typing = py::Ref::steal(PyImport_ImportModule("typing"));
+    py::Ref protocol =
+        typing ? py::Ref::steal(PyObject_GetAttrString(typing.get(), "Protocol")) : py::Ref();
+    if (!protocol) {
+        return false;
+    }
+    PyTypeObject* base = Py_TYPE(protocol.get());
+    PyType_Slot slots[] = {
+        {Py_tp_methods, methods},
+        {Py_tp_setattro, reinterpret_cast<void*>(set_attribute)},
+        {0, nullptr},
+    };
+    PyType_Spec spec = {};
+    spec.name = "bucle._NativeMeta";
+    spec.flags = static_cast<unsigned>(Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE);
+    spec.slots = slots;
+    PyObject* type = PyType_FromModuleAndSpec(module, &spec, reinterpret_cast<PyObject*>(base));
+    py::state().meta = reinterpret_cast<PyTypeObject*>(type);
+    return type != nullptr;
+}
+
+} // namespace bucle::core

@@ -1,0 +1,90 @@
+// What a Future, a Task or a Handle needs from a loop, and nothing more. Our Loop embeds a
+// Scheduler as the first part of its fields; for it, scheduling is a push on the ready ring. Any
+// other loop (asyncio's, uvloop's, one with an overridden call_soon) is called through Python.
+//
+// Ready entries own their object. A woken task is an entry by itself: no Handle, no tuple.
+#pragma once
+
+#include "base/ring_queue.hpp"
+#include "py/type_builder.hpp"
+
+namespace bucle::core {
+
+enum class ReadyKind : std::uintptr_t {
+    handle = 0,      // call it
+    task_step = 1,   // its first step, or one after a bare yield
+    task_wakeup = 2, // the future it waits for is done
+};
+
+class Ready {
+  public:
+    Ready() noexcept = default;
+    Ready(ReadyKind kind, PyObject* object) noexcept
+        : bits_(reinterpret_cast<std::uintptr_t>(object) | static_cast<std::uintptr_t>(kind)) {}
+    ReadyKind kind() const noexcept { return static_cast<ReadyKind>(bits_ & kMask); }
+    PyObject* object() const noexcept { return reinterpret_cast<PyObject*>(bits_ & ~kMask); }
+
+  private:
+    static constexpr std::uintptr_t kMask = 3;
+    std::uintptr_t bits_ = 0;
+};
+
+struct Scheduler {
+    // Why scheduling cannot be a bare push. Zero on the hot path.
+    enum Gate : std::uint8_t {
+        kClosed = 1,
+        kDebug = 2,
+        kCallSoonOverridden = 4,
+    };
+
+    base::RingQueue<Ready> ready;
+    PyObject* loop = nullptr;    // the Loop itself, not owned
+    unsigned long thread_id = 0; // of the thread that runs the loop; 0 while it does not run
+    std::uint8_t gate = 0;
+    bool lingering_task = false;                            // see py::abi::set_current
+    void (*timer_cancelled)(Scheduler&) noexcept = nullptr; // a scheduled timer was cancelled
+
+    bool debug() const noexcept { return (gate & kDebug) != 0; }
+    bool closed() const noexcept { return (gate & kClosed) != 0; }
+    bool foreign() const noexcept { return (gate & kCallSoonOverridden) != 0; }
+};
+
+extern std::size_t loop_offset; // of the Scheduler in a Loop; set when the type is made
+
+// The Scheduler of `loop` if that is one of ours, else null.
+inline Scheduler* scheduler_of(PyObject* loop) noexcept {
+    PyTypeObject* native = py::state().loop_type;
+    if (Py_TYPE(loop) == native || (native != nullptr && PyType_IsSubtype(Py_TYPE(loop), native))) {
+        return py::own_fields<Scheduler>(loop, loop_offset);
+    }
+    return nullptr;
+}
+
+// Raise asyncio's errors: a closed loop; in debug mode a wrong thread or a bad callback.
+[[nodiscard]] bool check_closed(const Scheduler& scheduler) noexcept;
+[[nodiscard]] bool check_thread(const Scheduler& scheduler) noexcept;
+[[nodiscard]] bool check_callback(PyObject* callback, const char* method) noexcept;
+[[nodiscard]] bool check_gate(const Scheduler& scheduler) noexcept;
+
+// Pushes an entry; takes the reference in any case.
+[[nodiscard]] inline bool push_ready(Scheduler& scheduler, ReadyKind kind,
+                                     py::Ref object) noexcept {
+    if (!scheduler.ready.push_back(Ready(kind, object.get()))) [[unlikely]] {
+        PyErr_NoMemory();
+        return false;
+    }
+    (void)object.release();
+    return true;
+}
+
+// Schedules callback(argument) on any loop. `argument` may be null; a null context means an empty
+// one.
+[[nodiscard]] bool call_soon(PyObject* loop, PyObject* callback, PyObject* argument,
+                             PyObject* context) noexcept;
+
+bool debug_of(PyObject* loop, bool& failed) noexcept;
+
+// loop.call_exception_handler(dict); the error indicator is clear before and after.
+void report_to_loop(PyObject* loop, py::Ref context_dict) noexcept;
+
+} // namespace bucle::core

@@ -1,0 +1,203 @@
+// Making, naming, cancelling and dropping tasks. The step is in task_step.cpp, what Python sees in
+// task_methods.cpp.
+#include "core/task.hpp"
+
+#include "core/context.hpp"
+#include "py/asyncio_abi.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::core {
+
+std::size_t task_offset = 0;
+
+namespace {
+
+PyObject*& name_slot(PyObject* self) noexcept {
+    return py::abi::slot_at(self, py::abi::layout.name);
+}
+
+// A name, or null for "not named": the base's slot holds it where that is known.
+PyObject* stored_name(PyObject* self, const TaskCore& core) noexcept {
+    return py::abi::layout.mirrors ? name_slot(self) : core.own_name.get();
+}
+
+void store_name(PyObject* self, TaskCore& core, py::Ref name) noexcept {
+    if (py::abi::layout.mirrors) {
+        py::Ref old = py::Ref::steal(std::exchange(name_slot(self), name.release()));
+    } else {
+        core.own_name = std::move(name);
+    }
+}
+
+int is_coroutine(PyObject* object) noexcept {
+    if (PyCoro_CheckExact(object)) [[likely]] {
+        return 1;
+    }
+    py::Ref answer = py::call(py::state().iscoroutine, object);
+    return answer ? PyObject_IsTrue(answer.get()) : -1;
+}
+
+bool init_name(PyObject* self, TaskCore& core, PyObject* name) noexcept {
+    if (name != nullptr && name != Py_None) {
+        return set_task_name(self, core, name);
+    }
+    // The number is kept and formatted when somebody asks (on 3.11 the base's get_name() would
+    // hand out the bare number, so there it is formatted at once).
+    const auto number = static_cast<unsigned long long>(++py::state().task_counter);
+    py::Ref stored =
+        py::Ref::steal(py::compat::kTaskNamesAreLazy ? PyLong_FromUnsignedLongLong(number)
+                                                     : PyUnicode_FromFormat("Task-%llu", number));
+    if (!stored) {
+        return false;
+    }
+    store_name(self, core, std::move(stored));
+    return true;
+}
+
+bool init_context(TaskCore& core, PyObject* context) noexcept {
+    if (context == nullptr || context == Py_None) {
+        core.context = py::Ref::steal(PyContext_CopyCurrent());
+        return static_cast<bool>(core.context);
+    }
+    if (py::compat::kContextTypeChecked && !PyContext_CheckExact(context)) {
+        PyErr_Format(PyExc_TypeError, "a contextvars.Context was expected, got %s",
+                     Py_TYPE(context)->tp_name);
+        return false;
+    }
+    core.context = py::Ref::borrow(context);
+    return true;
+}
+
+int loop_is_running(PyObject* loop) noexcept {
+    if (const Scheduler* scheduler = scheduler_of(loop)) {
+        return scheduler->thread_id != 0 ? 1 : 0;
+    }
+    py::Ref answer = py::call_method(loop, py::names().is_running);
+    return answer ? PyObject_IsTrue(answer.get()) : -1;
+}
+
+} // namespace
+
+bool init_task(PyObject* self, TaskCore& core, PyObject* coro, PyObject* loop, PyObject* name,
+               PyObject* context, bool eager_start) noexcept {
+    core.log_destroy_pending = false;
+    if (!init_future(core, loop)) {
+        return false;
+    }
+    const int valid = is_coroutine(coro);
+    if (valid <= 0) {
+        if (valid == 0) {
+            PyErr_Format(PyExc_TypeError, "a coroutine was expected, got %R", coro);
+        }
+        return false;
+    }
+    if (!init_context(core, context)) {
+        return false;
+    }
+    core.waits_for.reset();
+    core.step_error.reset();
+    core.must_cancel = false;
+    cancel_count(self, core) = 0;
+    core.coro = py::Ref::borrow(coro);
+    if (!init_name(self, core, name)) {
+        return false;
+    }
+    core.log_destroy_pending = true;
+    py::abi::mirror_new_task(self, coro, core.context.get());
+    if (eager_start) {
+        const int running = loop_is_running(core.loop.get());
+        if (running != 0) {
+            return running > 0 && task_eager_start(self, core);
+        }
+    }
+    return schedule_task_step(self, core) && register_task(self, core);
+}
+
+py::Ref make_task(PyObject* type, PyObject* coro, PyObject* loop, PyObject* name, PyObject* context,
+                  bool eager_start) noexcept {
+    py::Ref self = py::Ref::steal(py::allocate(reinterpret_cast<PyTypeObject*>(type)));
+    if (!self) {
+        return self;
+    }
+    if (!init_task(self.get(), *task_core(self.get()), coro, loop, name, context, eager_start)) {
+        return {};
+    }
+    return self;
+}
+
+std::int32_t& cancel_count(PyObject* self, TaskCore& core) noexcept {
+    return py::abi::layout.mirrors ? py::abi::int_at(self, py::abi::layout.cancels)
+                                   : core.own_cancels;
+}
+
+void drop_coro(PyObject* self, TaskCore& core) noexcept {
+    if (py::abi::layout.mirrors) {
+        py::abi::slot_at(self, py::abi::layout.coro) = nullptr;
+    }
+    core.coro.reset();
+}
+
+PyObject* task_name(PyObject* self, TaskCore& core) noexcept {
+    PyObject* stored = stored_name(self, core);
+    if (stored == nullptr) {
+        Py_RETURN_NONE;
+    }
+    if (PyLong_CheckExact(stored)) {
+        py::Ref name = py::Ref::steal(PyUnicode_FromFormat("Task-%S", stored));
+        if (!name) {
+            return nullptr;
+        }
+        store_name(self, core, std::move(name));
+        stored = stored_name(self, core);
+    }
+    return py::new_ref(stored);
+}
+
+bool set_task_name(PyObject* self, TaskCore& core, PyObject* name) noexcept {
+    py::Ref text =
+        PyUnicode_CheckExact(name) ? py::Ref::borrow(name) : py::Ref::steal(PyObject_Str(name));
+    if (!text) {
+        return false;
+    }
+    store_name(self, core, std::move(text));
+    return true;
+}
+
+int cancel_any(PyObject* future, PyObject* message) noexcept {
+    const py::Ref hold = py::Ref::borrow(future);
+    if (is_exact_native(future)) {
+        const bool accepted = is_native_task(future)
+                                  ? task_cancel(future, message)
+                                  : future_cancel(future, *future_core(future), message);
+        return PyErr_Occurred() != nullptr ? -1 : static_cast<int>(accepted);
+    }
+    const py::Names& names = py::names();
+    py::Ref answer = py::call_method_kw(future, names.cancel, names.kw_msg, message);
+    return answer ? PyObject_IsTrue(answer.get()) : -1;
+}
+
+bool task_cancel(PyObject* task, PyObject* message) noexcept {
+    TaskCore& core = *task_core(task);
+    core.log_traceback = false;
+    if (!core.pending()) {
+        return false;
+    }
+    ++cancel_count(task, core);
+    if (core.waits_for) {
+        const py::Ref waits_for = core.waits_for.clone();
+        const int accepted = cancel_any(waits_for.get(), message);
+        if (accepted != 0) {
+            return accepted > 0;
+        }
+    }
+    core.must_cancel = true;
+    FutureExtras* extras =
+        message == nullptr || message == Py_None ? core.extras : core.need_extras();
+    if (extras != nullptr) {
+        extras->cancel_message = py::Ref::borrow(message);
+    }
+    return PyErr_Occurred() == nullptr;
+}
+
+} // namespace bucle::core

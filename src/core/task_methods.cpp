@@ -1,0 +1,319 @@
+// Task as Python sees it, beside what it shares with Future (future_methods.cpp); its destruction.
+#include "core/task.hpp"
+#include "py/args.hpp"
+#include "py/asyncio_abi.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::core {
+namespace {
+
+using Fastcall = PyObject* const*;
+
+// Our fields, or null when `self` is a stock task (see future_methods.cpp).
+TaskCore* native(PyObject* self) noexcept {
+    return is_native_task(self) ? task_core(self) : nullptr;
+}
+
+PyObject* value_or_none(const py::Ref& value) noexcept {
+    return py::new_ref(value ? value.get() : Py_None);
+}
+
+PyObject* cancelling(PyObject* self, PyObject*) noexcept {
+    TaskCore* core = native(self);
+    return core == nullptr ? call_stock_method(self, "cancelling", nullptr, 0, nullptr)
+                           : PyLong_FromLong(cancel_count(self, *core));
+}
+
+PyObject* uncancel(PyObject* self, PyObject*) noexcept {
+    TaskCore* core = native(self);
+    if (core == nullptr) {
+        return call_stock_method(self, "uncancel", nullptr, 0, nullptr);
+    }
+    std::int32_t& count = cancel_count(self, *core);
+    if (count > 0) {
+        --count;
+        if (count == 0 && py::compat::kUncancelClearsMustCancel) {
+            core->must_cancel = false;
+        }
+    }
+    return PyLong_FromLong(count);
+}
+
+PyObject* get_name(PyObject* self, PyObject*) noexcept {
+    TaskCore* core = native(self);
+    return core == nullptr ? call_stock_method(self, "get_name", nullptr, 0, nullptr)
+                           : task_name(self, *core);
+}
+
+PyObject* set_name(PyObject* self, PyObject* name) noexcept {
+    TaskCore* core = native(self);
+    if (core == nullptr) {
+        return call_stock_method(self, "set_name", &name, 1, nullptr);
+    }
+    if (!set_task_name(self, *core, name)) {
+        return nullptr;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject* get_coro(PyObject* self, PyObject*) noexcept {
+    TaskCore* core = native(self);
+    return core == nullptr ? call_stock_method(self, "get_coro", nullptr, 0, nullptr)
+                           : value_or_none(core->coro);
+}
+
+PyObject* get_context(PyObject* self, PyObject*) noexcept {
+    TaskCore* core = native(self);
+    return core == nullptr ? call_stock_method(self, "get_context", nullptr, 0, nullptr)
+                           : value_or_none(core->context);
+}
+
+PyObject* get_stack(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwnames) noexcept {
+    static constexpr const char* kNames[] = {"limit", nullptr};
+    static constexpr py::Signature kSignature = {"get_stack", kNames, 0, 0};
+    PyObject* given[1];
+    if (!py::parse_fastcall(kSignature, args, nargs, kwnames, given)) {
+        return nullptr;
+    }
+    return py::call(py::state().task_get_stack, self, given[0] == nullptr ? Py_None : given[0])
+        .release();
+}
+
+PyObject* print_stack(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwnames) noexcept {
+    static constexpr const char* kNames[] = {"limit", "file", nullptr};
+    static constexpr py::Signature kSignature = {"print_stack", kNames, 0, 0};
+    PyObject* given[2];
+    if (!py::parse_fastcall(kSignature, args, nargs, kwnames, given)) {
+        return nullptr;
+    }
+    return py::call(py::state().task_print_stack, self, given[0] == nullptr ? Py_None : given[0],
+                    given[1] == nullptr ? Py_None : given[1])
+        .release();
+}
+
+PyObject* get_coro_attr(PyObject* self, void*) noexcept {
+    return value_or_none(task_core(self)->coro);
+}
+
+PyObject* get_waits_for(PyObject* self, void*) noexcept {
+    return value_or_none(task_core(self)->waits_for);
+}
+
+PyObject* get_must_cancel(PyObject* self, void*) noexcept {
+    return PyBool_FromLong(task_core(self)->must_cancel);
+}
+
+PyObject* get_log_destroy(PyObject* self, void*) noexcept {
+    return PyBool_FromLong(task_core(self)->log_destroy_pending);
+}
+
+int set_log_destroy(PyObject* self, PyObject* value, void*) noexcept {
+    if (value == nullptr) {
+        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
+        return -1;
+    }
+    const int truth = PyObject_IsTrue(value);
+    task_core(self)->log_destroy_pending = truth > 0;
+    return truth < 0 ? -1 : 0;
+}
+
+PyObject* repr(PyObject* self) noexcept {
+    return task_core(self)->initialized() ? py::call(py::state().task_repr, self).release()
+                                          : not_initialized();
+}
+
+int init(PyObject* self, PyObject* args, PyObject* kwargs) noexcept {
+    static constexpr const char* kNames[] = {"coro",    "loop",        "name",
+                                             "context", "eager_start", nullptr};
+    static constexpr const char* kNamesWithoutEager[] = {"coro", "loop", "name", "context",
+                                                         nullptr};
+    static constexpr py::Signature kSignature = {
+        "Task", py::compat::kHasEagerTasks ? kNames : kNamesWithoutEager, 1, 1};
+    PyObject* given[5] = {};
+    if (!py::parse_call(kSignature, args, kwargs, given)) {
+        return -1;
+    }
+    TaskCore& core = *task_core(self);
+    if (py::compat::kSecondInitRefused && core.initialized()) {
+        PyErr_Format(PyExc_RuntimeError, "%s object is already initialized",
+                     Py_TYPE(self)->tp_name);
+        return -1;
+    }
+    const int eager = given[4] == nullptr ? 0 : PyObject_IsTrue(given[4]);
+    return eager >= 0 && init_task(self, core, given[0], given[1], given[2], given[3], eager > 0)
+               ? 0
+               : -1;
+}
+
+PyObject* create(PyTypeObject* type, PyObject*, PyObject*) noexcept {
+    PyObject* self = py::allocate(type);
+    if (self != nullptr) {
+        task_core(self)->log_destroy_pending = true;
+    }
+    return self;
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
+    const TaskCore& core = *task_core(self);
+    if (const int stop = visit_future(core, visit, arg); stop != 0) {
+        return stop;
+    }
+    for (const py::Ref* ref :
+         {&core.coro, &core.waits_for, &core.context, &core.step_error, &core.own_name}) {
+        if (const int stop = ref->visit(visit, arg); stop != 0) {
+            return stop;
+        }
+    }
+    if (const int stop = py::abi::visit_awaited_by(self, visit, arg); stop != 0) {
+        return stop;
+    }
+    if (const int stop = py::compat::visit_instance_dict(self, visit, arg); stop != 0) {
+        return stop;
+    }
+    return py::visit_type(self, visit, arg);
+}
+
+void clear_fields(PyObject* self) noexcept {
+    TaskCore& core = *task_core(self);
+    py::abi::clear_mirrors(self, true);
+    clear_future(core);
+    core.coro.reset();
+    core.waits_for.reset();
+    core.context.reset();
+    core.step_error.reset();
+}
+
+int clear(PyObject* self) noexcept {
+    clear_fields(self);
+    py::abi::clear_awaited_by(self);
+    py::compat::clear_instance_dict(self);
+    return 0;
+}
+
+void report_destroyed(PyObject* self, TaskCore& core) noexcept {
+    const py::ErrorScope keep;
+    const py::Names& names = py::names();
+    py::Ref message = py::Ref::steal(PyUnicode_FromString("Task was destroyed but it is pending!"));
+    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
+    if (!report || PyDict_SetItem(report.get(), names.task, self) < 0 ||
+        PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
+        (core.extras != nullptr && core.extras->source_traceback &&
+         PyDict_SetItem(report.get(), names.source_traceback, core.extras->source_traceback.get()) <
+             0)) {
+        PyErr_WriteUnraisable(self);
+        return;
+    }
+    report_to_loop(core.loop.get(), std::move(report));
+}
+
+void finalize(PyObject* self) noexcept {
+    TaskCore& core = *task_core(self);
+    if (core.pending() && core.log_destroy_pending && core.initialized()) {
+        report_destroyed(self, core);
+    }
+    report_unretrieved(self, core);
+}
+
+void dealloc(PyObject* self) noexcept {
+    if (!py::finalize_before_dealloc(self)) {
+        return;
+    }
+    PyObject_GC_UnTrack(self);
+    // Chains of tasks, each kept alive by the one that waits for it, can be long.
+    Py_TRASHCAN_BEGIN(self, dealloc) task_core(self)->node.unlink();
+    clear_fields(self);
+    task_core(self)->own_name.reset();
+    py::chain_dealloc(self, py::state().base_task);
+    Py_TRASHCAN_END
+}
+
+template <class Function>
+PyCFunction as_method(Function* function) noexcept {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef methods[] = {
+    {"cancelling", cancelling, METH_NOARGS, nullptr},
+    {"uncancel", uncancel, METH_NOARGS, nullptr},
+    {"get_name", get_name, METH_NOARGS, nullptr},
+    {"set_name", set_name, METH_O, nullptr},
+    {"get_coro", get_coro, METH_NOARGS, nullptr},
+    {"get_stack", as_method(get_stack), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"print_stack", as_method(print_stack), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {py::compat::kHasTaskGetContext ? "get_context" : nullptr, get_context, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyGetSetDef getset[] = {
+    {"_coro", get_coro_attr, nullptr, nullptr, nullptr},
+    {"_fut_waiter", get_waits_for, nullptr, nullptr, nullptr},
+    {"_must_cancel", get_must_cancel, nullptr, nullptr, nullptr},
+    {"_log_destroy_pending", get_log_destroy, set_log_destroy, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+// The callables that stand for a step and a wakeup where Python must see one. Their __self__ is the
+// task, which is how asyncio's debug mode names a slow step.
+PyObject* step_function(PyObject* task, PyObject*) noexcept {
+    TaskCore& core = *task_core(task);
+    return task_step(task, core, std::move(core.step_error)) ? py::new_ref(Py_None) : nullptr;
+}
+
+PyObject* wakeup_function(PyObject* task, PyObject* future) noexcept {
+    return task_wakeup(task, *task_core(task), future) ? py::new_ref(Py_None) : nullptr;
+}
+
+PyMethodDef step_def = {"task_step", step_function, METH_NOARGS, nullptr};
+PyMethodDef wakeup_def = {"task_wakeup", wakeup_function, METH_O, nullptr};
+
+bool add_getset(PyTypeObject* type, PyGetSetDef* table) noexcept {
+    for (PyGetSetDef* def = table; def->name != nullptr; ++def) {
+        py::Ref descriptor = py::Ref::steal(PyDescr_NewGetSet(type, def));
+        if (!descriptor || PyDict_SetItemString(type->tp_dict, def->name, descriptor.get()) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+} // namespace
+
+py::Ref make_step(PyObject* task) noexcept {
+    return py::Ref::steal(PyCFunction_New(&step_def, task));
+}
+
+py::Ref make_wakeup(PyObject* task) noexcept {
+    return py::Ref::steal(PyCFunction_New(&wakeup_def, task));
+}
+
+bool is_wakeup_of(PyObject* function, PyObject* task) noexcept {
+    return PyCFunction_Check(function) && PyCFunction_GET_SELF(function) == task &&
+           PyCFunction_GET_FUNCTION(function) == wakeup_function;
+}
+
+bool make_task_type(PyObject* module) noexcept {
+    py::State& state = py::state();
+    PyType_Slot slots[] = {
+        {Py_tp_new, reinterpret_cast<void*>(create)},
+        {Py_tp_init, reinterpret_cast<void*>(init)},
+        {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+        {Py_tp_finalize, reinterpret_cast<void*>(finalize)},
+        {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+        {Py_tp_clear, reinterpret_cast<void*>(clear)},
+        {Py_tp_repr, reinterpret_cast<void*>(repr)},
+        {Py_tp_iter, reinterpret_cast<void*>(future_await)},
+        {Py_am_await, reinterpret_cast<void*>(future_await)},
+        {Py_tp_getset, getset},
+        {0, nullptr},
+    };
+    const py::TypeRecipe recipe = {"bucle.Task",       slots,           sizeof(TaskCore),
+                                   alignof(TaskCore),  state.base_task, state.meta,
+                                   Py_TPFLAGS_BASETYPE};
+    state.task_type = py::make_type(module, recipe, &task_offset);
+    return state.task_type != nullptr && add_getset(state.task_type, future_getset) &&
+           py::add_methods_for(state.task_type, state.base_task, future_methods) &&
+           py::add_methods_for(state.task_type, state.base_task, methods);
+}
+
+} // namespace bucle::core
