@@ -1,0 +1,150 @@
+// Loop: the fields of bucle.Loop and what its files share. The Scheduler comes first: it is all
+// that core knows of a loop.
+//
+// Invariants: everything here is touched with the GIL held, and the ready ring and the timers only
+// so; while `polling` is set the loop's thread is inside uv_run without the GIL, and whoever pushes
+// work from another thread wakes it. Callbacks run outside uv_run.
+#pragma once
+
+#include "base/intrusive_list.hpp"
+#include "base/timer_heap.hpp"
+#include "core/scheduler.hpp"
+#include "loop/epoll_set.hpp"
+#include "uv/loop.hpp"
+
+#include <vector>
+
+namespace bucle::loop {
+
+// Handles of one descriptor; null where nothing is watched.
+struct Watch {
+    PyObject* reader = nullptr;
+    PyObject* writer = nullptr;
+};
+
+struct Metrics {
+    std::uint64_t turns = 0;
+    std::uint64_t polls = 0;
+    std::uint64_t callbacks = 0;
+    std::uint64_t timers_fired = 0;
+    std::uint64_t wakeups = 0;
+    std::uint64_t longest_turn_ns = 0; // measured in debug mode only
+};
+
+struct LoopCore : core::Scheduler {
+    base::TimerHeap<PyObject> timers;
+    uv::Loop uv;
+    EpollSet descriptors;
+    std::vector<Watch> watches; // by descriptor
+    std::size_t watched = 0;    // descriptors with a reader or a writer
+
+    py::Ref task_factory;
+    py::Ref current_handle; // in debug mode
+    py::Ref spare_context;  // see core/context.hpp
+    py::Ref saved_hooks;    // of asynchronous generators, while running
+    py::Ref saved_origin_depth;
+
+    double slow_callback_duration = 0.1;
+    bool stopping = false;
+    bool polling = false;
+    bool wake_sent = false;
+    bool forked = false; // the descriptors are shared with a parent: renew before use
+    bool time_overridden = false;
+    bool call_at_overridden = false;
+    bool run_forever_overridden = false;
+    bool wakeup_fd_set = false; // by this run (signals.cpp)
+    int signal_fd = -1;         // the wake-up pair's end that we watch
+    int saved_wakeup_fd = -1;
+    bool origin_tracking = false;
+
+    // The polling budget (turn.cpp).
+    unsigned turns_since_poll = 0;
+    std::size_t callbacks_since_poll = 0;
+    std::int64_t last_poll_ns = 0;
+
+    Metrics metrics;
+    base::ListNode node; // in the list of all live loops
+
+    bool running() const noexcept { return thread_id != 0; }
+};
+
+inline LoopCore* loop_core(PyObject* loop) noexcept {
+    return static_cast<LoopCore*>(py::own_fields<core::Scheduler>(loop, core::loop_offset));
+}
+
+// clock.cpp
+std::int64_t monotonic_ns() noexcept;
+double seconds_of(std::int64_t ns) noexcept;
+std::int64_t deadline_of(double when) noexcept; // the first ns whose seconds are not below `when`
+// loop.time(), an overridden one included. False with an error set.
+[[nodiscard]] bool now_ns(LoopCore& core, std::int64_t& out) noexcept;
+[[nodiscard]] bool now_seconds(LoopCore& core, double& out) noexcept;
+
+// run.cpp
+[[nodiscard]] bool check_not_running(LoopCore& core) noexcept;
+PyObject* run_forever(PyObject* self, PyObject*) noexcept;
+PyObject* run_until_complete(PyObject* self, PyObject* future) noexcept;
+[[nodiscard]] bool set_origin_tracking(LoopCore& core, bool enabled) noexcept;
+
+// turn.cpp: turns until stop(). False with an error set.
+[[nodiscard]] bool run_turns(LoopCore& core) noexcept;
+
+// poll.cpp
+[[nodiscard]] bool poll(LoopCore& core, bool block) noexcept;
+void wake_from_thread(LoopCore& core) noexcept;
+void close_descriptors(LoopCore& core) noexcept;
+[[nodiscard]] bool renew_after_fork(LoopCore& core) noexcept;
+
+// timers.cpp
+[[nodiscard]] bool fire_due_timers(LoopCore& core, std::int64_t now) noexcept;
+void drop_timers(LoopCore& core) noexcept;
+void count_cancelled_timer(core::Scheduler& scheduler) noexcept;
+PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                  PyObject* kwnames) noexcept;
+PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                     PyObject* kwnames) noexcept;
+PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) noexcept;
+
+// scheduling.cpp
+extern PyMethodDef scheduling_methods[];
+[[nodiscard]] bool split_callback_args(const char* method, PyObject* const* args, Py_ssize_t nargs,
+                                       PyObject* kwnames, Py_ssize_t first,
+                                       PyObject** context) noexcept;
+
+// tasks.cpp
+extern PyMethodDef task_methods[];
+
+// watch.cpp
+extern PyMethodDef watch_methods[];
+// Queues the handles of what is ready; `watch` may be of a descriptor that is gone.
+[[nodiscard]] bool queue_ready_descriptors(LoopCore& core) noexcept;
+void drop_watches(LoopCore& core) noexcept;
+
+// signals.cpp: one wake-up pair a process, watched by the loop that blocks in the main thread.
+int signal_write_end() noexcept; // makes the pair; -1 with an error set
+int signal_read_end() noexcept;  // -1 while there is no pair
+void claim_wakeup_fd(bool claimed) noexcept;
+[[nodiscard]] bool watch_signals(LoopCore& core) noexcept; // before a poll that may block
+[[nodiscard]] bool deliver_signals() noexcept;
+[[nodiscard]] bool restore_wakeup_fd(LoopCore& core) noexcept; // at the end of a run
+bool signals_claimed() noexcept;
+[[nodiscard]] bool renew_signal_pair_after_fork() noexcept;
+
+// overrides.cpp
+void refresh_overrides(PyObject* loop) noexcept;
+int set_loop_attribute(PyObject* self, PyObject* name, PyObject* value) noexcept;
+[[nodiscard]] bool remember_native_methods(PyTypeObject* type) noexcept;
+
+// loop_type.cpp
+using LoopList = base::IntrusiveList<LoopCore, &LoopCore::node>;
+LoopList& live_loops() noexcept;
+PyObject* close_loop(PyObject* self, PyObject*) noexcept;
+[[nodiscard]] bool make_loop_type(PyObject* module) noexcept;
+void after_fork_child() noexcept;
+
+template <class Function>
+PyCFunction as_method(Function* function) noexcept {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+} // namespace bucle::loop

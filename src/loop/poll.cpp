@@ -1,0 +1,146 @@
+// The poll: the only place where the GIL is given up. One hand-over a poll, whatever it brings:
+// libuv's callbacks only set flags, descriptors are collected and queued afterwards. A poll that
+// does not block and has no descriptor to look at is a hand-over of the GIL and nothing else, so
+// the uv_loop_t (13 to 40 us) is made only when somebody has to wait.
+#include "loop/loop.hpp"
+
+#include "py/asyncio_abi.hpp"
+#include "py/error.hpp"
+#include "py/gil.hpp"
+
+#include <limits>
+
+namespace bucle::loop {
+namespace {
+
+bool raise_os_error(int error) noexcept {
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+}
+
+bool open_uv(LoopCore& core) noexcept {
+    if (core.uv.is_open()) [[likely]] {
+        return true;
+    }
+    const uv::Status status = core.uv.open();
+    if (!status.ok()) {
+        return raise_os_error(status.errnum());
+    }
+    if (core.descriptors.is_open()) {
+        const uv::Status watched = core.uv.watch_backend(core.descriptors.fd());
+        return watched.ok() || raise_os_error(watched.errnum());
+    }
+    return true;
+}
+
+// The backend was opened, or opened anew, since libuv began to watch it.
+bool watch_backend(LoopCore& core) noexcept {
+    if (!core.descriptors.is_open() ||
+        (core.uv.watches_backend() && !core.descriptors.needs_reopen())) {
+        return true;
+    }
+    core.uv.unwatch_backend();
+    if (core.descriptors.needs_reopen()) {
+        if (const int error = core.descriptors.reopen(); error != 0) {
+            return raise_os_error(error);
+        }
+    }
+    const uv::Status status = core.uv.watch_backend(core.descriptors.fd());
+    return status.ok() || raise_os_error(status.errnum());
+}
+
+bool arm_timer(LoopCore& core) noexcept {
+    if (core.timers.empty()) {
+        core.uv.disarm();
+        return true;
+    }
+    std::int64_t now = 0;
+    if (!now_ns(core, now)) {
+        return false;
+    }
+    // At most a day, as in asyncio; the poll after it looks again.
+    constexpr std::int64_t kLongest = 24LL * 3600 * 1'000'000'000;
+    const std::int64_t when = core.timers.top().when;
+    const std::int64_t delay = when <= now ? 0 : when - now;
+    core.uv.arm(delay > kLongest || delay < 0 ? kLongest : delay);
+    return true;
+}
+
+bool run_uv(LoopCore& core, bool block) noexcept {
+    core.polling = true;
+    core.wake_sent = false;
+    {
+        const py::ReleaseGil released;
+        (void)(block ? core.uv.run_once() : core.uv.run_nowait());
+    }
+    core.polling = false;
+    if (core.uv.take_woken()) {
+        ++core.metrics.wakeups;
+    }
+    (void)core.uv.take_timer_fired();
+    return !core.uv.take_backend_ready() || queue_ready_descriptors(core);
+}
+
+} // namespace
+
+bool poll(LoopCore& core, bool block) noexcept {
+    ++core.metrics.polls;
+    py::abi::clear_lingering(core.loop, core.lingering_task);
+    if (PyErr_CheckSignals() < 0) {
+        return false;
+    }
+    if (!core.ready.empty()) { // a signal handler queued something
+        block = false;
+    }
+    if (core.forked && !renew_after_fork(core)) {
+        return false;
+    }
+    if (!block && core.watched == 0 && !core.uv.is_open() && !signals_claimed()) {
+        const py::ReleaseGil released;
+        return true;
+    }
+    if (!watch_signals(core) || !open_uv(core) || !watch_backend(core)) {
+        return false;
+    }
+    if (block && !arm_timer(core)) {
+        return false;
+    }
+    return run_uv(core, block) && PyErr_CheckSignals() == 0;
+}
+
+void wake_from_thread(LoopCore& core) noexcept {
+    if (core.polling && !core.wake_sent) {
+        core.wake_sent = true;
+        core.uv.wake();
+    }
+}
+
+bool renew_after_fork(LoopCore& core) noexcept {
+    core.forked = false;
+    core.uv.unwatch_backend();
+    if (core.descriptors.is_open()) {
+        if (core.signal_fd >= 0) {
+            (void)core.descriptors.set(core.signal_fd, 0);
+        }
+        if (const int error = core.descriptors.reopen(); error != 0) {
+            return raise_os_error(error);
+        }
+    }
+    core.signal_fd = -1;
+    core.wakeup_fd_set = false;
+    if (core.uv.is_open()) {
+        const uv::Status status = core.uv.fork();
+        return status.ok() || raise_os_error(status.errnum());
+    }
+    return true;
+}
+
+void close_descriptors(LoopCore& core) noexcept {
+    drop_watches(core);
+    core.uv.unwatch_backend();
+    core.uv.close();
+    core.descriptors.close();
+}
+
+} // namespace bucle::loop

@@ -1,0 +1,154 @@
+// create_future, create_task, task factories. The rules of create_task changed within minor
+// series, so the installed asyncio is asked (State::create_task_rules), not its version.
+#include "loop/loop.hpp"
+
+#include "core/task.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::loop {
+namespace {
+
+using py::CreateTaskRules;
+
+struct TaskKeywords {
+    PyObject* name = nullptr;
+    PyObject* context = nullptr;
+    PyObject* eager_start = nullptr;
+    PyObject* unknown = nullptr; // the first that Task does not know
+};
+
+TaskKeywords sort_keywords(PyObject* const* values, PyObject* kwnames) noexcept {
+    const py::Names& names = py::names();
+    TaskKeywords found;
+    const Py_ssize_t count = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        PyObject* key = PyTuple_GET_ITEM(kwnames, i);
+        PyObject** place = PyUnicode_Compare(key, names.name) == 0          ? &found.name
+                           : PyUnicode_Compare(key, names.context) == 0     ? &found.context
+                           : PyUnicode_Compare(key, names.eager_start) == 0 ? &found.eager_start
+                                                                            : &found.unknown;
+        *place = place == &found.unknown ? key : values[i];
+    }
+    return found;
+}
+
+bool refuse_unknown(const TaskKeywords& given) noexcept {
+    const CreateTaskRules rules = py::state().create_task_rules;
+    PyObject* bad = given.unknown;
+    if (bad == nullptr && given.eager_start != nullptr && rules == CreateTaskRules::two_keywords) {
+        bad = py::names().eager_start;
+    }
+    if (bad != nullptr) {
+        PyErr_Format(PyExc_TypeError, "%s got an unexpected keyword argument '%U'",
+                     rules == CreateTaskRules::two_keywords ? "Loop.create_task()" : "Task()", bad);
+    }
+    return bad == nullptr;
+}
+
+// From 3.14 on: the factory is given what the caller gave.
+PyObject* call_factory_as_given(PyObject* factory, PyObject* self, PyObject* coro,
+                                PyObject* const* values, PyObject* kwnames) noexcept {
+    std::vector<PyObject*> stack = {self, coro};
+    if (kwnames != nullptr) {
+        stack.insert(stack.end(), values, values + PyTuple_GET_SIZE(kwnames));
+    }
+    return PyObject_Vectorcall(factory, stack.data(), 2, kwnames);
+}
+
+// Before: the name is set afterwards, the context is passed only if there is one.
+PyObject* call_factory_and_name(PyObject* factory, PyObject* self, PyObject* coro,
+                                const TaskKeywords& given, PyObject* const* values,
+                                PyObject* kwnames) noexcept {
+    py::Ref keywords = py::Ref::steal(PyDict_New());
+    py::Ref positional = py::Ref::steal(PyTuple_Pack(2, self, coro));
+    if (!keywords || !positional) {
+        return nullptr;
+    }
+    const Py_ssize_t count = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        PyObject* key = PyTuple_GET_ITEM(kwnames, i);
+        const bool skipped = PyUnicode_Compare(key, py::names().name) == 0 ||
+                             (values[i] == given.context && values[i] == Py_None);
+        if (!skipped && PyDict_SetItem(keywords.get(), key, values[i]) < 0) {
+            return nullptr;
+        }
+    }
+    py::Ref task = py::Ref::steal(PyObject_Call(factory, positional.get(), keywords.get()));
+    if (!task || given.name == nullptr || given.name == Py_None) {
+        return task.release();
+    }
+    py::Ref set_name = py::get_optional_attr(task.get(), py::names().set_name);
+    if (!set_name) {
+        return PyErr_Occurred() != nullptr ? nullptr : task.release();
+    }
+    return py::call(set_name.get(), given.name) ? task.release() : nullptr;
+}
+
+PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                      PyObject* kwnames) noexcept {
+    PyObject* coro = nullptr;
+    PyObject* const* values = args + nargs;
+    if (nargs == 1) [[likely]] {
+        coro = args[0];
+    } else {
+        PyErr_Format(PyExc_TypeError,
+                     "Loop.create_task() takes 1 positional argument: 'coro' (%zd given)", nargs);
+        return nullptr;
+    }
+    LoopCore& core = *loop_core(self);
+    if (!core::check_closed(core)) {
+        return nullptr;
+    }
+    const TaskKeywords given = sort_keywords(values, kwnames);
+    if (core.task_factory) {
+        const py::Ref factory = core.task_factory.clone();
+        if (py::state().create_task_rules == CreateTaskRules::all_to_factory) {
+            return call_factory_as_given(factory.get(), self, coro, values, kwnames);
+        }
+        if (py::state().create_task_rules == CreateTaskRules::two_keywords &&
+            !refuse_unknown(given)) {
+            return nullptr;
+        }
+        return call_factory_and_name(factory.get(), self, coro, given, values, kwnames);
+    }
+    if (kwnames != nullptr && !refuse_unknown(given)) {
+        return nullptr;
+    }
+    const int eager = given.eager_start == nullptr ? 0 : PyObject_IsTrue(given.eager_start);
+    if (eager < 0) {
+        return nullptr;
+    }
+    return core::make_task(reinterpret_cast<PyObject*>(py::state().task_type), coro, self,
+                           given.name, given.context, eager > 0)
+        .release();
+}
+
+PyObject* create_future(PyObject* self, PyObject*) noexcept {
+    return core::make_future(self).release();
+}
+
+PyObject* set_task_factory(PyObject* self, PyObject* factory) noexcept {
+    if (factory != Py_None && PyCallable_Check(factory) == 0) {
+        return py::raise_type_error("task factory must be a callable or None");
+    }
+    loop_core(self)->task_factory = factory == Py_None ? py::Ref() : py::Ref::borrow(factory);
+    Py_RETURN_NONE;
+}
+
+PyObject* get_task_factory(PyObject* self, PyObject*) noexcept {
+    const py::Ref& factory = loop_core(self)->task_factory;
+    return py::new_ref(factory ? factory.get() : Py_None);
+}
+
+} // namespace
+
+PyMethodDef task_methods[] = {
+    {"create_future", create_future, METH_NOARGS, nullptr},
+    {"create_task", as_method(create_task), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"set_task_factory", set_task_factory, METH_O, nullptr},
+    {"get_task_factory", get_task_factory, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+} // namespace bucle::loop

@@ -1,0 +1,142 @@
+// call_later, call_at, and the heap of timers behind them: ordered by deadline and, for equal ones,
+// by when they were made. The heap owns its handles. Cancelling is a mark; the heap is compacted
+// when most of it is marked.
+#include "loop/loop.hpp"
+
+#include "core/context.hpp"
+#include "core/handle.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::loop {
+namespace {
+
+bool is_cancelled(PyObject* handle) noexcept {
+    return core::timer_core(handle)->cancelled;
+}
+
+void drop_timer(PyObject* handle) noexcept {
+    core::timer_core(handle)->scheduled = false;
+    py::drop(handle);
+}
+
+PyObject* schedule(LoopCore& core, double when, PyObject* callback, PyObject* const* args,
+                   Py_ssize_t nargs, PyObject* given_context) noexcept {
+    if (core.gate != 0 && (!core::check_closed(core) ||
+                           (core.debug() && (!core::check_thread(core) ||
+                                             !core::check_callback(callback, "call_at")))))
+        [[unlikely]] {
+        return nullptr;
+    }
+    bool failed = false;
+    py::Ref context = given_context == nullptr || given_context == Py_None
+                          ? core::copy_current_context(failed)
+                          : py::Ref::borrow(given_context);
+    if (failed) {
+        return nullptr;
+    }
+    py::Ref handle = core::make_timer_handle(core, when, callback, args, nargs, context.get());
+    if (!handle) {
+        return nullptr;
+    }
+    if (!core.timers.push(deadline_of(when), handle.get())) {
+        return PyErr_NoMemory();
+    }
+    core::timer_core(handle.get())->scheduled = true;
+    py::Ref kept = handle.clone();
+    (void)kept.release(); // the heap's
+    if (core.polling) {
+        // From another thread, outside the contract; asyncio would not notice before its next
+        // event either, but we do not let the timer be late without end.
+        wake_from_thread(core);
+    }
+    return handle.release();
+}
+
+} // namespace
+
+bool fire_due_timers(LoopCore& core, std::int64_t now) noexcept {
+    while (!core.timers.empty() && core.timers.top().when <= now) {
+        py::Ref handle = py::Ref::steal(core.timers.pop().item);
+        core::TimerCore& timer = *core::timer_core(handle.get());
+        timer.scheduled = false;
+        if (timer.cancelled) {
+            core.timers.note_cancelled_popped();
+            continue;
+        }
+        ++core.metrics.timers_fired;
+        if (!core::push_ready(core, core::ReadyKind::handle, std::move(handle))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void drop_timers(LoopCore& core) noexcept {
+    core.timers.clear(drop_timer);
+}
+
+void count_cancelled_timer(core::Scheduler& scheduler) noexcept {
+    auto& core = static_cast<LoopCore&>(scheduler);
+    core.timers.note_cancelled();
+    if (core.timers.wants_compaction()) {
+        core.timers.compact(is_cancelled, drop_timer);
+    }
+}
+
+PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) noexcept {
+    if (core::handle_core(handle) != nullptr &&
+        PyType_IsSubtype(Py_TYPE(handle), py::state().timer_handle_type) &&
+        core::timer_core(handle)->scheduled) {
+        count_cancelled_timer(*loop_core(self));
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                  PyObject* kwnames) noexcept {
+    PyObject* context = nullptr;
+    if (!split_callback_args("call_at", args, nargs, kwnames, 1, &context)) {
+        return nullptr;
+    }
+    if (args[0] == Py_None) {
+        return py::raise_type_error("when cannot be None");
+    }
+    const double when = PyFloat_AsDouble(args[0]);
+    if (when == -1 && PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    return schedule(*loop_core(self), when, args[1], args + 2, nargs - 2, context);
+}
+
+PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                     PyObject* kwnames) noexcept {
+    PyObject* context = nullptr;
+    if (!split_callback_args("call_later", args, nargs, kwnames, 1, &context)) {
+        return nullptr;
+    }
+    if (args[0] == Py_None) {
+        return py::raise_type_error("delay must not be None");
+    }
+    const double delay = PyFloat_AsDouble(args[0]);
+    if (delay == -1 && PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    LoopCore& core = *loop_core(self);
+    double now = 0;
+    if (!now_seconds(core, now)) {
+        return nullptr;
+    }
+    if (!core.call_at_overridden) [[likely]] {
+        return schedule(core, now + delay, args[1], args + 2, nargs - 2, context);
+    }
+    py::Ref when = py::Ref::steal(PyFloat_FromDouble(now + delay));
+    std::vector<PyObject*> stack = {self, when.get()};
+    const Py_ssize_t keywords = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
+    stack.insert(stack.end(), args + 1, args + nargs + keywords);
+    return when ? PyObject_VectorcallMethod(py::names().call_at, stack.data(),
+                                            static_cast<std::size_t>(nargs) + 1, kwnames)
+                : nullptr;
+}
+
+} // namespace bucle::loop

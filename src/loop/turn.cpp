@@ -1,0 +1,177 @@
+// One turn: poll if that is due, queue the due timers, run what was queued when the batch began.
+//
+// Polling is adaptive. While work is ready, a poll comes after kTurnsWatched turns or kWatchedNs
+// when a descriptor is watched, after kTurnsAlone turns when none is (a poll costs 0.2 us, a turn of
+// sleep(0) may cost 0.1), and in both cases after kCallbacks callbacks, so that big batches do not
+// stretch the bound. Timers are looked at then, too. The first turn of a run polls, and so does the
+// last one: stop() ends a run only after what became ready has been queued and run, as in asyncio.
+#include "core/context.hpp"
+#include "core/handle.hpp"
+#include "core/task.hpp"
+#include "loop/loop.hpp"
+#include "py/asyncio_abi.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+#include <algorithm>
+
+namespace bucle::loop {
+namespace {
+
+using core::Ready;
+using core::ReadyKind;
+
+constexpr unsigned kTurnsAlone = 64;
+constexpr unsigned kTurnsWatched = 16;
+constexpr std::int64_t kWatchedNs = 50'000;
+constexpr unsigned kTurnsBetweenClocks = 8;
+constexpr std::size_t kCallbacks = 256;
+
+bool poll_is_due(const LoopCore& core) noexcept {
+    if (core.ready.empty() || core.callbacks_since_poll >= kCallbacks) {
+        return true;
+    }
+    if (core.watched != 0) {
+        return core.turns_since_poll >= kTurnsWatched ||
+               monotonic_ns() - core.last_poll_ns >= kWatchedNs;
+    }
+    if (core.turns_since_poll >= kTurnsAlone) {
+        return true;
+    }
+    return !core.timers.empty() && core.turns_since_poll % kTurnsBetweenClocks == 0 &&
+           (core.time_overridden || core.timers.top().when <= monotonic_ns());
+}
+
+bool poll_and_fire(LoopCore& core) noexcept {
+    const bool block = core.ready.empty() && !core.stopping;
+    core.turns_since_poll = 0;
+    core.callbacks_since_poll = 0;
+    if (!poll(core, block)) {
+        return false;
+    }
+    if (core.timers.empty()) {
+        core.last_poll_ns = core.watched != 0 ? monotonic_ns() : 0;
+        return true;
+    }
+    std::int64_t now = 0;
+    if (!now_ns(core, now)) {
+        return false;
+    }
+    core.last_poll_ns = core.time_overridden ? monotonic_ns() : now;
+    return fire_due_timers(core, now);
+}
+
+bool run_handle_entry(LoopCore& core, PyObject* handle) noexcept {
+    core::HandleCore& fields = *core::handle_core(handle);
+    if (fields.cancelled) {
+        return true;
+    }
+    py::abi::clear_lingering(core.loop, core.lingering_task);
+    if (Py_TYPE(handle) == py::state().handle_type ||
+        Py_TYPE(handle) == py::state().timer_handle_type) [[likely]] {
+        return core::run_handle(handle, fields, core.spare_context);
+    }
+    if (Py_TYPE(handle) == py::state().threadsafe_handle_type) {
+        return core::run_threadsafe_handle(handle, core.spare_context);
+    }
+    // A user's subclass.
+    return static_cast<bool>(py::Ref::steal(PyObject_CallMethod(handle, "_run", nullptr)));
+}
+
+bool run_entry(LoopCore& core, Ready entry) noexcept {
+    return entry.kind() == ReadyKind::handle ? run_handle_entry(core, entry.object())
+                                             : core::run_task_entry(entry.object(), entry.kind());
+}
+
+// The Handle that debug mode shows for an entry; a step is shown as a handle of its step function.
+py::Ref shown_handle(LoopCore& core, Ready entry) noexcept {
+    if (entry.kind() == ReadyKind::handle) {
+        return py::Ref::borrow(entry.object());
+    }
+    py::Ref step = core::make_step(entry.object());
+    py::Ref handle = step ? core::make_handle(core, step.get(), nullptr, 0,
+                                              core::task_core(entry.object())->context.get())
+                          : py::Ref();
+    if (handle) {
+        core::handle_core(handle.get())->source_traceback.reset();
+    }
+    return handle;
+}
+
+bool run_entry_in_debug(LoopCore& core, Ready entry) noexcept {
+    if (entry.kind() == ReadyKind::handle && core::handle_core(entry.object())->cancelled) {
+        return true;
+    }
+    core.current_handle = shown_handle(core, entry);
+    if (!core.current_handle) {
+        return false;
+    }
+    const std::int64_t begun = monotonic_ns();
+    const bool ok = run_entry(core, entry);
+    const double took = seconds_of(monotonic_ns() - begun);
+    const py::Ref handle = std::move(core.current_handle);
+    if (!ok || took < core.slow_callback_duration) {
+        return ok;
+    }
+    py::Ref text = py::call(py::state().format_handle, handle.get());
+    py::Ref duration = py::Ref::steal(PyFloat_FromDouble(took));
+    return text && duration &&
+           py::Ref::steal(PyObject_CallMethod(py::state().logger, "warning", "sOO",
+                                              "Executing %s took %.3f seconds", text.get(),
+                                              duration.get()));
+}
+
+// Runs the first `count` entries.
+bool run_batch(LoopCore& core, std::size_t count) noexcept {
+    core.metrics.callbacks += count;
+    core.callbacks_since_poll += count;
+    while (count-- != 0 && !core.ready.empty()) {
+        const Ready entry = core.ready.pop_front();
+        const py::Ref hold = py::Ref::steal(entry.object());
+        const bool ok = core.debug() ? run_entry_in_debug(core, entry) : run_entry(core, entry);
+        if (!ok) [[unlikely]] {
+            return false;
+        }
+    }
+    return true;
+}
+
+// stop() ended a batch that no poll preceded: poll once, and run what that made ready, but not what
+// the batch itself queued, which waits for the next run as in asyncio.
+bool finish_stopped_run(LoopCore& core) noexcept {
+    base::RingQueue<Ready> queued;
+    queued.swap(core.ready);
+    bool ok = poll_and_fire(core) && run_batch(core, core.ready.size());
+    // What stood there before goes in front of what has come meanwhile.
+    while (!core.ready.empty()) {
+        const Ready entry = core.ready.pop_front();
+        if (!queued.push_back(entry)) {
+            py::drop(entry.object());
+            ok = false;
+        }
+    }
+    queued.swap(core.ready);
+    return ok;
+}
+
+} // namespace
+
+bool run_turns(LoopCore& core) noexcept {
+    core.turns_since_poll = kTurnsAlone; // the first turn polls
+    for (;;) {
+        ++core.metrics.turns;
+        const bool polled = poll_is_due(core);
+        if (polled && !poll_and_fire(core)) {
+            return false;
+        }
+        ++core.turns_since_poll;
+        if (!run_batch(core, core.ready.size())) {
+            return false;
+        }
+        if (core.stopping) [[unlikely]] {
+            return polled || finish_stopped_run(core);
+        }
+    }
+}
+
+} // namespace bucle::loop

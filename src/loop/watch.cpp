@@ -1,0 +1,248 @@
+// add_reader, add_writer and their removals, for descriptors that belong to somebody else. The
+// checked forms refuse a transport's descriptor, the underscored ones are what asyncio's own
+// transports call. A handle is queued when its descriptor is ready, the reader before the writer.
+#include "loop/loop.hpp"
+
+#include "core/context.hpp"
+#include "core/handle.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::loop {
+namespace {
+
+enum class Side { reader, writer };
+
+constexpr unsigned mask_of(Side side) noexcept {
+    return side == Side::reader ? EpollSet::kReadable : EpollSet::kWritable;
+}
+
+PyObject*& slot_of(Watch& watch, Side side) noexcept {
+    return side == Side::reader ? watch.reader : watch.writer;
+}
+
+unsigned mask_of(const Watch& watch) noexcept {
+    return (watch.reader != nullptr ? EpollSet::kReadable : 0U) |
+           (watch.writer != nullptr ? EpollSet::kWritable : 0U);
+}
+
+// The number behind an int or an object with fileno(); -1 with asyncio's error set.
+int descriptor_of(PyObject* object) noexcept {
+    py::Ref number;
+    if (PyLong_Check(object)) {
+        number = py::Ref::borrow(object);
+    } else {
+        py::Ref fileno = py::call_method(object, py::names().fileno);
+        number = fileno ? py::Ref::steal(PyNumber_Long(fileno.get())) : py::Ref();
+        if (!number) {
+            if (PyErr_ExceptionMatches(PyExc_AttributeError) ||
+                PyErr_ExceptionMatches(PyExc_TypeError) ||
+                PyErr_ExceptionMatches(PyExc_ValueError)) {
+                PyErr_Clear();
+                PyErr_Format(PyExc_ValueError, "Invalid file object: %R", object);
+            }
+            return -1;
+        }
+    }
+    const long fd = PyLong_AsLong(number.get());
+    if (fd == -1 && PyErr_Occurred() != nullptr) {
+        return -1;
+    }
+    if (fd < 0 || fd > INT_MAX) {
+        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %ld", fd);
+        return -1;
+    }
+    return static_cast<int>(fd);
+}
+
+bool ensure_no_transport(PyObject* self, PyObject* fd) noexcept {
+    py::Ref dict = py::Ref::steal(PyObject_GenericGetDict(self, nullptr));
+    if (!dict) {
+        return false;
+    }
+    const int used = PyDict_Contains(dict.get(), py::names()._transports);
+    return used == 0 ||
+           (used > 0 && py::call_method(self, py::names()._ensure_fd_no_transport, fd));
+}
+
+Watch* watch_of(LoopCore& core, int fd) noexcept {
+    const auto at = static_cast<std::size_t>(fd);
+    if (at >= core.watches.size()) {
+        try {
+            core.watches.resize(at + 16);
+        } catch (const std::bad_alloc&) {
+            PyErr_NoMemory();
+            return nullptr;
+        }
+    }
+    return &core.watches[at];
+}
+
+bool raise_os_error(int error) noexcept {
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+}
+
+// Cancels and drops a handle that a slot held.
+void retire(PyObject* handle) noexcept {
+    if (handle != nullptr) {
+        core::cancel_handle(handle, *core::handle_core(handle));
+        py::drop(handle);
+    }
+}
+
+bool set_mask(LoopCore& core, int fd, unsigned before, unsigned after) noexcept {
+    int error = core.descriptors.open();
+    error = error != 0 ? error : core.descriptors.set(fd, after);
+    if (error != 0) {
+        return raise_os_error(error);
+    }
+    core.watched += (before == 0 ? 1U : 0U);
+    core.watched -= (after == 0 ? 1U : 0U);
+    return true;
+}
+
+template <Side side>
+PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) noexcept {
+    constexpr const char* kMethod = side == Side::reader ? "_add_reader" : "_add_writer";
+    PyObject* given_context = nullptr;
+    if (!split_callback_args(kMethod, args, nargs, kwnames, 1, &given_context)) {
+        return nullptr;
+    }
+    LoopCore& core = *loop_core(self);
+    const int fd = core::check_closed(core) ? descriptor_of(args[0]) : -1;
+    if (fd < 0) {
+        return nullptr;
+    }
+    bool failed = false;
+    py::Ref context = given_context == nullptr || given_context == Py_None
+                          ? core::copy_current_context(failed)
+                          : py::Ref::borrow(given_context);
+    py::Ref handle =
+        failed ? py::Ref() : core::make_handle(core, args[1], args + 2, nargs - 2, context.get());
+    Watch* watch = handle ? watch_of(core, fd) : nullptr;
+    if (watch == nullptr) {
+        return nullptr;
+    }
+    const unsigned before = mask_of(*watch);
+    if (!set_mask(core, fd, before, before | mask_of(side))) {
+        // The set has forgotten the descriptor, so what watched it before is gone as well.
+        core.watched -= before != 0 ? 1U : 0U;
+        const Watch gone = std::exchange(*watch, Watch{});
+        const py::ErrorScope keep;
+        retire(gone.reader);
+        retire(gone.writer);
+        return nullptr;
+    }
+    PyObject* old = std::exchange(slot_of(*watch, side), handle.clone().release());
+    retire(old);
+    return handle.release();
+}
+
+template <Side side>
+PyObject* add_checked(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                      PyObject* kwnames) noexcept {
+    if (nargs > 0 && !ensure_no_transport(self, args[0])) {
+        return nullptr;
+    }
+    return py::Ref::steal(add<side>(self, args, nargs, kwnames)) ? py::new_ref(Py_None) : nullptr;
+}
+
+template <Side side>
+PyObject* remove(PyObject* self, PyObject* object) noexcept {
+    LoopCore& core = *loop_core(self);
+    if (core.closed()) {
+        Py_RETURN_FALSE;
+    }
+    const int fd = descriptor_of(object);
+    if (fd < 0) {
+        return nullptr;
+    }
+    if (static_cast<std::size_t>(fd) >= core.watches.size()) {
+        Py_RETURN_FALSE;
+    }
+    Watch& watch = core.watches[static_cast<std::size_t>(fd)];
+    const unsigned before = mask_of(watch);
+    if ((before & mask_of(side)) == 0) {
+        Py_RETURN_FALSE;
+    }
+    PyObject* old = std::exchange(slot_of(watch, side), nullptr);
+    const bool ok = set_mask(core, fd, before, before & ~mask_of(side));
+    const py::ErrorScope keep;
+    retire(old);
+    return ok ? py::new_ref(Py_True) : nullptr;
+}
+
+template <Side side>
+PyObject* remove_checked(PyObject* self, PyObject* object) noexcept {
+    return ensure_no_transport(self, object) ? remove<side>(self, object) : nullptr;
+}
+
+// What is watched of a descriptor, for the repr of asyncio's transports: 1 reading, 2 writing.
+PyObject* watched_events(PyObject* self, PyObject* object) noexcept {
+    const LoopCore& core = *loop_core(self);
+    const int fd = descriptor_of(object);
+    if (fd < 0) {
+        return nullptr;
+    }
+    const auto at = static_cast<std::size_t>(fd);
+    return PyLong_FromUnsignedLong(at < core.watches.size() ? mask_of(core.watches[at]) : 0);
+}
+
+bool queue(LoopCore& core, PyObject* handle) noexcept {
+    return handle == nullptr || core::handle_core(handle)->cancelled ||
+           core::push_ready(core, core::ReadyKind::handle, py::Ref::borrow(handle));
+}
+
+} // namespace
+
+bool queue_ready_descriptors(LoopCore& core) noexcept {
+    constexpr int kAtOnce = 256;
+    EpollSet::Event events[kAtOnce];
+    const int count = core.descriptors.collect(events, kAtOnce);
+    for (int i = 0; i < count; ++i) {
+        const EpollSet::Event& event = events[i];
+        if (event.fd == core.signal_fd) {
+            if (!deliver_signals()) {
+                return false;
+            }
+            continue;
+        }
+        const auto at = static_cast<std::size_t>(event.fd);
+        if (at >= core.watches.size()) {
+            continue;
+        }
+        const Watch watch = core.watches[at];
+        if (((event.mask & EpollSet::kReadable) != 0 && !queue(core, watch.reader)) ||
+            ((event.mask & EpollSet::kWritable) != 0 && !queue(core, watch.writer))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void drop_watches(LoopCore& core) noexcept {
+    std::vector<Watch> watches;
+    watches.swap(core.watches);
+    core.watched = 0;
+    for (const Watch& watch : watches) {
+        py::drop(watch.reader);
+        py::drop(watch.writer);
+    }
+}
+
+PyMethodDef watch_methods[] = {
+    {"add_reader", as_method(add_checked<Side::reader>), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"add_writer", as_method(add_checked<Side::writer>), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"remove_reader", remove_checked<Side::reader>, METH_O, nullptr},
+    {"remove_writer", remove_checked<Side::writer>, METH_O, nullptr},
+    {"_add_reader", as_method(add<Side::reader>), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"_add_writer", as_method(add<Side::writer>), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"_remove_reader", remove<Side::reader>, METH_O, nullptr},
+    {"_remove_writer", remove<Side::writer>, METH_O, nullptr},
+    {"_watched_events", watched_events, METH_O, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+} // namespace bucle::loop
