@@ -12,8 +12,10 @@ if(BUCLE_LIBUV_SOURCE_DIR)
   set(LIBUV_BUILD_TESTS OFF CACHE BOOL "" FORCE)
   set(LIBUV_BUILD_BENCH OFF CACHE BOOL "" FORCE)
   set(LIBUV_BUILD_SHARED OFF CACHE BOOL "" FORCE)
-  # libuv declares policies of an older CMake; its option()s must still see what is set above.
+  # libuv declares policies of an older CMake; its option()s must still see what is set above, and
+  # CMake 4 refuses to go that far back unless told to.
   set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)
+  set(CMAKE_POLICY_VERSION_MINIMUM 3.5)
   set(CMAKE_POSITION_INDEPENDENT_CODE ON)
   add_subdirectory("${BUCLE_LIBUV_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/libuv" EXCLUDE_FROM_ALL SYSTEM)
   set_target_properties(uv_a PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)

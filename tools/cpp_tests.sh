@@ -23,4 +23,4 @@ mkdir -p "$ROOT/build"
 }
 /usr/bin/cmake --build "$build" --target cpp_tests
 say "C++ unit tests ($variant)"
-"$build/cpp_tests"
+timeout 300 "$build/cpp_tests"
