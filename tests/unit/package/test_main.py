@@ -99,7 +99,7 @@ import os, sys
 def inner():
     raise LookupError("inner")
 async def outer():
-    inner()
+    raise SystemExit(4)
 {ending}
 """
     write(tmp_path, "program.py", source)
