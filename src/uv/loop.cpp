@@ -45,6 +45,7 @@ Status Loop::open(bool measure_idle) noexcept {
         return Status(UV_ENOMEM);
     }
     if (const Status status(uv_loop_init(loop)); !status) {
+        clean_up_failed_init(loop, status.code());
         std::free(loop);
         return status;
     }
@@ -193,6 +194,9 @@ void Loop::arm(std::int64_t delay_ns) noexcept {
         [](uv_timer_t* handle) {
             if (Loop* const self = owner_of(handle); self != nullptr) {
                 self->timer_fired_ = true;
+                // Up to 1.44 a run looks at its timers before the poll too, and would then block
+                // without one. A stopped run does not, and the stop ends with the run.
+                uv_stop(handle->loop);
             }
         },
         ms_rounded_up(delay_ns), 0));
