@@ -50,6 +50,7 @@ int EpollSet::open() noexcept {
         return 0;
     }
     epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
+    pid_ = getpid();
     return epoll_fd_ < 0 ? errno : 0;
 }
 
@@ -58,20 +59,36 @@ int EpollSet::reopen() noexcept {
     if (fresh < 0) {
         return errno;
     }
+    const pid_t pid = getpid();
+    for (std::size_t i = 0; i != capacity_; ++i) {
+        const Slot& known = slots_[i];
+        const int fd = static_cast<int>(i);
+        if (known.mask == 0) {
+            continue;
+        }
+        // In a child the old set is the parent's too, which may have changed it since the fork.
+        const bool ours = pid != pid_ || still_registered(fd);
+        if (!ours || control(fresh, EPOLL_CTL_ADD, fd, known.mask, known.generation) != 0) {
+            forget(fd);
+        }
+    }
     if (epoll_fd_ >= 0) {
         ::close(epoll_fd_);
     }
     epoll_fd_ = fresh;
+    pid_ = pid;
     stale_ = false;
-    for (std::size_t i = 0; i != capacity_; ++i) {
-        const Slot& known = slots_[i];
-        const int fd = static_cast<int>(i);
-        if (known.mask != 0 &&
-            control(fresh, EPOLL_CTL_ADD, fd, known.mask, known.generation) != 0) {
-            forget(fd);
-        }
-    }
     return 0;
+}
+
+// Whether the descriptor is still the file that was registered, not another one that reuses its
+// number: an addition is refused then. One that is not refused is taken back.
+bool EpollSet::still_registered(int fd) noexcept {
+    const int error = control(epoll_fd_, EPOLL_CTL_ADD, fd, 0, 0);
+    if (error == 0) {
+        static_cast<void>(control(epoll_fd_, EPOLL_CTL_DEL, fd, 0, 0));
+    }
+    return error == EEXIST;
 }
 
 void EpollSet::close() noexcept {

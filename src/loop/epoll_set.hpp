@@ -8,6 +8,8 @@
 // keeps it alive is told from the present file's by it. Level triggered. One thread at a time.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -30,8 +32,8 @@ class EpollSet {
 
     // Results are 0 or an errno. Opening what is open does nothing.
     [[nodiscard]] int open() noexcept;
-    // A new epoll descriptor with all registrations but those of descriptors gone bad: in a forked
-    // child, which shares the old one with its parent, and when needs_reopen(). Whoever watches
+    // A new epoll descriptor with all registrations but those of descriptors closed or reused: in a
+    // forked child, which shares the old one with its parent, and when needs_reopen(). Whoever watches
     // fd() stops before and starts anew afterwards. After a failure the old one is still there.
     [[nodiscard]] int reopen() noexcept;
     void close() noexcept;
@@ -66,10 +68,12 @@ class EpollSet {
     int add(int fd, unsigned mask) noexcept;
     int change(int fd, unsigned mask) noexcept;
     void forget(int fd) noexcept;
+    bool still_registered(int fd) noexcept;
     [[nodiscard]] Slot* slot(int fd) const noexcept;
     [[nodiscard]] bool make_slot(int fd) noexcept;
 
     int epoll_fd_ = -1;
+    pid_t pid_ = 0; // whose the epoll descriptor is
     bool stale_ = false;
     Slot* slots_ = nullptr;
     std::size_t capacity_ = 0;
