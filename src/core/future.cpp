@@ -227,7 +227,9 @@ void report_unretrieved(PyObject* self, FutureCore& core) noexcept {
         PyErr_WriteUnraisable(self);
         return;
     }
-    report_to_loop(core.loop.get(), std::move(report));
+    if (!report_to_loop(core.loop.get(), std::move(report))) {
+        PyErr_WriteUnraisable(self);
+    }
 }
 
 int visit_future(const FutureCore& core, visitproc visit, void* arg) noexcept {

@@ -36,9 +36,26 @@ PyObject* call_stock_method(PyObject* self, const char* name, PyObject* const* a
                                kwnames);
 }
 
+bool parse_cancel(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
+                  PyObject** message) noexcept {
+    static constexpr const char* kNames[] = {"msg", nullptr};
+    static constexpr py::Signature kSignature = {"cancel", kNames, 1, 0};
+    if (!py::parse_fastcall(kSignature, args, nargs, kwnames, message)) {
+        return false;
+    }
+    *message = *message == nullptr ? Py_None : *message;
+    return true;
+}
+
 namespace {
 
 using Fastcall = PyObject* const*;
+
+// What result() and exception() say of a future whose constructor never ran.
+PyObject* invalid_state_of_none() noexcept {
+    PyErr_SetString(py::state().invalid_state_error, "Future object is not initialized.");
+    return nullptr;
+}
 
 PyObject* done_none(bool ok) noexcept {
     return ok ? py::new_ref(Py_None) : nullptr;
@@ -49,7 +66,7 @@ PyObject* result(PyObject* self, PyObject*) noexcept {
     if (core == nullptr) {
         return call_stock_method(self, "result", nullptr, 0, nullptr);
     }
-    return core->initialized() ? future_result(self, *core).release() : not_initialized();
+    return core->initialized() ? future_result(self, *core).release() : invalid_state_of_none();
 }
 
 PyObject* exception(PyObject* self, PyObject*) noexcept {
@@ -58,7 +75,7 @@ PyObject* exception(PyObject* self, PyObject*) noexcept {
         return call_stock_method(self, "exception", nullptr, 0, nullptr);
     }
     if (!core->initialized()) {
-        return not_initialized();
+        return invalid_state_of_none();
     }
     if (core->state == FutureState::cancelled) {
         return future_result(self, *core).release();
@@ -79,9 +96,6 @@ PyObject* set_result(PyObject* self, PyObject* value) noexcept {
     if (core == nullptr) {
         return call_stock_method(self, "set_result", &value, 1, nullptr);
     }
-    if (is_native_task(self)) {
-        return py::raise_runtime_error("Task does not support set_result operation");
-    }
     return core->initialized() ? done_none(future_set_result(self, *core, value))
                                : not_initialized();
 }
@@ -90,9 +104,6 @@ PyObject* set_exception(PyObject* self, PyObject* value) noexcept {
     FutureCore* core = future_core(self);
     if (core == nullptr) {
         return call_stock_method(self, "set_exception", &value, 1, nullptr);
-    }
-    if (is_native_task(self)) {
-        return py::raise_runtime_error("Task does not support set_exception operation");
     }
     return core->initialized() ? done_none(future_set_exception(self, *core, value))
                                : not_initialized();
@@ -142,21 +153,14 @@ PyObject* cancel(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwna
     if (core == nullptr) {
         return call_stock_method(self, "cancel", args, nargs, kwnames);
     }
-    static constexpr const char* kNames[] = {"msg", nullptr};
-    static constexpr py::Signature kSignature = {"cancel", kNames, 1, 0};
-    PyObject* given[1];
-    if (!py::parse_fastcall(kSignature, args, nargs, kwnames, given)) {
+    PyObject* message = nullptr;
+    if (!parse_cancel(args, nargs, kwnames, &message)) {
         return nullptr;
     }
-    PyObject* message = given[0] == nullptr ? Py_None : given[0];
-    bool accepted = false;
-    if (is_native_task(self)) {
-        accepted = task_cancel(self, message);
-    } else if (!core->initialized()) {
+    if (!core->initialized()) {
         return not_initialized();
-    } else {
-        accepted = future_cancel(self, *core, message);
     }
+    const bool accepted = future_cancel(self, *core, message);
     return PyErr_Occurred() != nullptr ? nullptr : PyBool_FromLong(accepted);
 }
 

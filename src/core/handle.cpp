@@ -108,8 +108,8 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
         PyObject_Call(state.format_callback_source, positional.get(), keywords.get()));
 }
 
-// The error of a callback, told in asyncio's words. The error indicator is clear afterwards.
-void report_failure(PyObject* handle, HandleCore& core, PyObject* callback) noexcept {
+// The error of a callback, told in asyncio's words. False when the exception handler raised.
+[[nodiscard]] bool report_failure(PyObject* handle, HandleCore& core, PyObject* callback) noexcept {
     const py::Names& names = py::names();
     py::Ref exception = py::compat::take_exception();
     py::Ref loop = core.loop.clone();
@@ -125,10 +125,9 @@ void report_failure(PyObject* handle, HandleCore& core, PyObject* callback) noex
         PyDict_SetItem(report.get(), names.handle, handle) < 0 ||
         (core.source_traceback &&
          PyDict_SetItem(report.get(), names.source_traceback, core.source_traceback.get()) < 0)) {
-        PyErr_WriteUnraisable(loop.get());
-        return;
+        return false;
     }
-    report_to_loop(loop.get(), std::move(report));
+    return report_to_loop(loop.get(), std::move(report));
 }
 
 } // namespace
@@ -202,8 +201,7 @@ bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept {
     }
     py::Ref callback = core.callback.clone();
     if (!context || PyContext_Enter(context.get()) < 0) {
-        report_failure(handle, core, callback.get());
-        return true;
+        return report_failure(handle, core, callback.get());
     }
     py::Ref result = call_callback(core);
     if (result) [[likely]] {
@@ -227,8 +225,7 @@ bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept {
     if (py::exit_exception_raised()) {
         return false;
     }
-    report_failure(handle, core, callback.get());
-    return true;
+    return report_failure(handle, core, callback.get());
 }
 
 } // namespace bucle::core

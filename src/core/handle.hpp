@@ -51,8 +51,8 @@ py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObjec
                                Py_ssize_t nargs, PyObject* context) noexcept;
 
 // Runs the callback in its context, using `spare` (an empty context, or null) where none was
-// recorded. An error goes to the loop's exception handler; false only for KeyboardInterrupt and
-// SystemExit, which stay raised.
+// recorded. An error goes to the loop's exception handler; false, with an error set, only for
+// KeyboardInterrupt and SystemExit, and for what the handler itself raises.
 [[nodiscard]] bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept;
 
 // The same for a ThreadSafeHandle: meanwhile cancel() from another thread waits.

@@ -86,11 +86,9 @@ bool debug_of(PyObject* loop, bool& failed) noexcept {
     return debug > 0;
 }
 
-void report_to_loop(PyObject* loop, py::Ref context_dict) noexcept {
-    if (!context_dict ||
-        !py::call_method(loop, py::names().call_exception_handler, context_dict.get())) {
-        PyErr_WriteUnraisable(loop);
-    }
+bool report_to_loop(PyObject* loop, py::Ref context_dict) noexcept {
+    return context_dict &&
+           py::call_method(loop, py::names().call_exception_handler, context_dict.get());
 }
 
 } // namespace bucle::core

@@ -84,7 +84,8 @@ inline Scheduler* scheduler_of(PyObject* loop) noexcept {
 
 bool debug_of(PyObject* loop, bool& failed) noexcept;
 
-// loop.call_exception_handler(dict); the error indicator is clear before and after.
-void report_to_loop(PyObject* loop, py::Ref context_dict) noexcept;
+// loop.call_exception_handler(dict). What the handler lets out (KeyboardInterrupt, SystemExit) is
+// raised: in a callback it ends the run, as in asyncio.
+[[nodiscard]] bool report_to_loop(PyObject* loop, py::Ref context_dict) noexcept;
 
 } // namespace bucle::core

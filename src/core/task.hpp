@@ -67,6 +67,10 @@ void drop_coro(PyObject* self, TaskCore& core) noexcept;
 
 [[nodiscard]] bool make_task_type(PyObject* module) noexcept;
 
+// The argument of cancel(msg=None), borrowed.
+[[nodiscard]] bool parse_cancel(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
+                                PyObject** message) noexcept;
+
 // Sends a call of one of our method descriptors on a stock object to the stock method.
 PyObject* call_stock_method(PyObject* self, const char* name, PyObject* const* args,
                             Py_ssize_t nargs, PyObject* kwnames) noexcept;

@@ -19,6 +19,26 @@ PyObject* value_or_none(const py::Ref& value) noexcept {
     return py::new_ref(value ? value.get() : Py_None);
 }
 
+PyObject* cancel(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwnames) noexcept {
+    if (native(self) == nullptr) {
+        return call_stock_method(self, "cancel", args, nargs, kwnames);
+    }
+    PyObject* message = nullptr;
+    if (!parse_cancel(args, nargs, kwnames, &message)) {
+        return nullptr;
+    }
+    const bool accepted = task_cancel(self, message);
+    return PyErr_Occurred() != nullptr ? nullptr : PyBool_FromLong(accepted);
+}
+
+PyObject* set_result(PyObject*, PyObject*) noexcept {
+    return py::raise_runtime_error("Task does not support set_result operation");
+}
+
+PyObject* set_exception(PyObject*, PyObject*) noexcept {
+    return py::raise_runtime_error("Task does not support set_exception operation");
+}
+
 PyObject* cancelling(PyObject* self, PyObject*) noexcept {
     TaskCore* core = native(self);
     return core == nullptr ? call_stock_method(self, "cancelling", nullptr, 0, nullptr)
@@ -204,13 +224,20 @@ void report_destroyed(PyObject* self, TaskCore& core) noexcept {
         PyErr_WriteUnraisable(self);
         return;
     }
-    report_to_loop(core.loop.get(), std::move(report));
+    if (!report_to_loop(core.loop.get(), std::move(report))) {
+        PyErr_WriteUnraisable(self);
+    }
 }
 
 void finalize(PyObject* self) noexcept {
     TaskCore& core = *task_core(self);
-    if (core.pending() && core.log_destroy_pending && core.initialized()) {
-        report_destroyed(self, core);
+    if (core.pending() && core.initialized()) {
+        if (!unregister_task(self, core)) {  // the report may keep the object alive
+            PyErr_WriteUnraisable(self);
+        }
+        if (core.log_destroy_pending) {
+            report_destroyed(self, core);
+        }
     }
     report_unretrieved(self, core);
 }
@@ -234,6 +261,9 @@ PyCFunction as_method(Function* function) noexcept {
 }
 
 PyMethodDef methods[] = {
+    {"cancel", as_method(cancel), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"set_result", set_result, METH_O, nullptr},
+    {"set_exception", set_exception, METH_O, nullptr},
     {"cancelling", cancelling, METH_NOARGS, nullptr},
     {"uncancel", uncancel, METH_NOARGS, nullptr},
     {"get_name", get_name, METH_NOARGS, nullptr},

@@ -226,7 +226,7 @@ bool step_inner(PyObject* task, TaskCore& core, py::Ref error) noexcept {
 }
 
 // Errors of entering or of asyncio's own rules go the way of any callback's error.
-void report_step_error(PyObject* task, TaskCore& core) noexcept {
+[[nodiscard]] bool report_step_error(PyObject* task, TaskCore& core) noexcept {
     py::Ref error = py::compat::take_exception();
     const py::Names& names = py::names();
     py::Ref step = make_step(task);
@@ -242,10 +242,9 @@ void report_step_error(PyObject* task, TaskCore& core) noexcept {
     if (!report || PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
         PyDict_SetItem(report.get(), names.exception, error.get()) < 0 ||
         PyDict_SetItem(report.get(), names.handle, handle.get()) < 0) {
-        PyErr_WriteUnraisable(task);
-        return;
+        return false;
     }
-    report_to_loop(core.loop.get(), std::move(report));
+    return report_to_loop(core.loop.get(), std::move(report));
 }
 
 } // namespace
@@ -324,8 +323,7 @@ bool run_task_entry(PyObject* task, ReadyKind kind) noexcept {
     TaskCore& core = *task_core(task);
     const py::Ref context = core.context.clone();
     if (PyContext_Enter(context.get()) < 0) {
-        report_step_error(task, core);
-        return true;
+        return report_step_error(task, core);
     }
     const py::Ref future = kind == ReadyKind::task_wakeup ? core.waits_for.clone() : py::Ref();
     const bool ok = future ? task_wakeup(task, core, future.get())
@@ -342,8 +340,7 @@ bool run_task_entry(PyObject* task, ReadyKind kind) noexcept {
     if (py::exit_exception_raised()) {
         return false;
     }
-    report_step_error(task, core);
-    return true;
+    return report_step_error(task, core);
 }
 
 bool task_eager_start(PyObject* task, TaskCore& core) noexcept {

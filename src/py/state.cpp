@@ -70,7 +70,6 @@ constexpr Import kImports[] = {
     {"asyncio.events", "_set_running_loop", &State::set_running_loop},
     {"asyncio.events", "_get_running_loop", &State::running_loop_or_none},
     {"asyncio.coroutines", "iscoroutine", &State::iscoroutine},
-    {"asyncio.coroutines", "iscoroutinefunction", &State::iscoroutinefunction},
     {"asyncio.coroutines", "_is_debug_mode", &State::is_debug_mode},
     {"asyncio.base_futures", "_future_repr", &State::future_repr},
     {"asyncio.base_tasks", "_task_repr", &State::task_repr},
@@ -122,6 +121,17 @@ void import_asyncio_functions(PyObject* module, AsyncioFunctions& out) noexcept 
         out.*row.slot = PyObject_GetAttrString(module, row.name);
         PyErr_Clear();
     }
+}
+
+// From 3.14 on the public name warns; asyncio's own loop uses the private one.
+bool import_iscoroutinefunction(State& state) noexcept {
+    Ref function = import_attribute("asyncio.coroutines", "_iscoroutinefunction");
+    if (!function) {
+        PyErr_Clear();
+        function = import_attribute("asyncio.coroutines", "iscoroutinefunction");
+    }
+    state.iscoroutinefunction = function.release();
+    return state.iscoroutinefunction != nullptr;
 }
 
 CreateTaskRules find_create_task_rules() noexcept {
@@ -182,7 +192,9 @@ State* make_state() noexcept {
         }
         state->*import.slot = value.release();
     }
-    state->coroutine_type_cache = PySet_New(nullptr);
+    if (!import_iscoroutinefunction(*state)) {
+        return nullptr;
+    }
     Ref keywords =
         Ref::steal(PyObject_GetAttrString(state->format_callback_source, "__kwdefaults__"));
     state->callback_source_takes_debug = keywords && PyDict_Check(keywords.get()) &&

@@ -54,7 +54,6 @@ struct State {
     PyObject* running_loop_or_none = nullptr; // asyncio._get_running_loop, C
     PyObject* iscoroutine = nullptr;
     PyObject* iscoroutinefunction = nullptr;
-    PyObject* coroutine_type_cache = nullptr; // a set: foreign types that iscoroutine accepted
     PyObject* future_repr = nullptr;
     PyObject* task_repr = nullptr;
     PyObject* task_get_stack = nullptr;
