@@ -18,7 +18,8 @@ async def answer() -> int:
     await asyncio.sleep(0.001)
     future = loop.create_future()
     threading.Thread(target=loop.call_soon_threadsafe, args=(future.set_result, 40)).start()
-    return await future + sum(await asyncio.gather(*(asyncio.sleep(0, 1) for _ in range(2))))
+    forty: int = await future
+    return forty + sum(await asyncio.gather(*(asyncio.sleep(0, 1) for _ in range(2))))
 
 
 def main() -> None:

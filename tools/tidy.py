@@ -13,10 +13,10 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD = ROOT / "build" / "tidy"
 STAMPS = Path.home() / ".cache" / "bucle" / "tidy"
 TIDY = Path(sys.executable).parent / "clang-tidy"
 
@@ -39,29 +39,31 @@ def stamp_of(source: Path, configuration: bytes) -> Path:
     return STAMPS / digest.hexdigest()
 
 
-def configure(python: str) -> None:
+def configure(python: str) -> Path:
     """Make the compilation database; the build environment of build_inplace has all it needs."""
     version = subprocess.check_output(
         [python, "-c", "import platform; print(platform.python_version())"], text=True
     ).strip()
     interpreter = ROOT / "build" / "venvs" / f"build-{version}" / "bin" / "python"
+    build = ROOT / "build" / f"tidy-{version}"
     search = f"{interpreter.parent}:{os.environ['PATH']}"
     options = ["-DBUCLE_TESTS=OFF", f"-DPython_EXECUTABLE={interpreter}"]
     subprocess.run(
-        ["cmake", "-S", str(ROOT), "--preset", "tidy", "-B", str(BUILD), *options],
+        ["cmake", "-S", str(ROOT), "--preset", "tidy", "-B", str(build), *options],
         check=True,
         stdout=subprocess.DEVNULL,
         env={**os.environ, "PATH": search},
     )
+    return build
 
 
-def run(source: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    command = [TIDY, "-p", BUILD, "--quiet", source]
+def run(build: Path, source: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    command = [str(TIDY), "-p", str(build), "--quiet", str(source)]
     return source, subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def main() -> int:
-    configure(sys.argv[1])
+    build = configure(sys.argv[1])
     configuration = (ROOT / ".clang-tidy").read_bytes() + subprocess.check_output(
         [TIDY, "--version"]
     )
@@ -72,7 +74,7 @@ def main() -> int:
     STAMPS.mkdir(parents=True, exist_ok=True)
     failed = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for source, done in pool.map(run, changed):
+        for source, done in pool.map(partial(run, build), changed):
             if done.returncode:
                 failed += 1
                 print(done.stdout)
