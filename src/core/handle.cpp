@@ -17,6 +17,9 @@ HandleCore* handle_core(PyObject* handle) noexcept {
     if (type == state.handle_type) {
         return py::own_fields<HandleCore>(handle, handle_offset);
     }
+    if (type == state.threadsafe_handle_type) {
+        return py::own_fields<ThreadSafeCore>(handle, threadsafe_offset);
+    }
     if (type == state.timer_handle_type || PyType_IsSubtype(type, state.timer_handle_type)) {
         return py::own_fields<TimerCore>(handle, timer_offset);
     }
@@ -133,8 +136,9 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
 } // namespace
 
 py::Ref make_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
-                    Py_ssize_t nargs, PyObject* context) noexcept {
-    py::Ref handle = py::Ref::steal(py::allocate(py::state().handle_type));
+                    Py_ssize_t nargs, PyObject* context, bool tracked) noexcept {
+    PyTypeObject* type = py::state().handle_type;
+    py::Ref handle = py::Ref::steal(tracked ? py::allocate(type) : py::allocate_untracked(type));
     if (!handle) {
         return handle;
     }
@@ -154,11 +158,12 @@ py::Ref make_timer_handle(Scheduler& scheduler, double when, PyObject* callback,
 }
 
 py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
-                               Py_ssize_t nargs, PyObject* context) noexcept {
+                               Py_ssize_t nargs, PyObject* context, bool tracked) noexcept {
     if constexpr (!py::compat::kHasThreadSafeHandle) {
-        return make_handle(scheduler, callback, args, nargs, context);
+        return make_handle(scheduler, callback, args, nargs, context, tracked);
     }
-    py::Ref handle = py::Ref::steal(py::allocate(py::state().threadsafe_handle_type));
+    PyTypeObject* type = py::state().threadsafe_handle_type;
+    py::Ref handle = py::Ref::steal(tracked ? py::allocate(type) : py::allocate_untracked(type));
     if (!handle) {
         return handle;
     }

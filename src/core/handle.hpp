@@ -44,11 +44,11 @@ TimerCore* timer_core(PyObject* handle) noexcept; // of a TimerHandle, unchecked
 
 // New handles for our own loop. `context` null: an empty one.
 py::Ref make_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
-                    Py_ssize_t nargs, PyObject* context) noexcept;
+                    Py_ssize_t nargs, PyObject* context, bool tracked = true) noexcept;
 py::Ref make_timer_handle(Scheduler& scheduler, double when, PyObject* callback,
                           PyObject* const* args, Py_ssize_t nargs, PyObject* context) noexcept;
 py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
-                               Py_ssize_t nargs, PyObject* context) noexcept;
+                               Py_ssize_t nargs, PyObject* context, bool tracked = true) noexcept;
 
 // Runs the callback in its context, using `spare` (an empty context, or null) where none was
 // recorded. An error goes to the loop's exception handler; false, with an error set, only for
@@ -57,6 +57,15 @@ py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObjec
 
 // The same for a ThreadSafeHandle: meanwhile cancel() from another thread waits.
 [[nodiscard]] bool run_threadsafe_handle(PyObject* handle, py::Ref& spare) noexcept;
+
+// A handle that only the ready ring of a running loop owns is not tracked by the cyclic garbage
+// collector, which would look at each of a large batch in vain: the loop is alive, and will run or
+// drop it. Whoever else may own it from now on calls this.
+inline void track_handle(PyObject* handle) noexcept {
+    if (PyObject_GC_IsTracked(handle) == 0) {
+        PyObject_GC_Track(handle);
+    }
+}
 
 py::Ref handle_args_tuple(const HandleCore& core) noexcept;
 void cancel_handle(PyObject* handle, HandleCore& core) noexcept;

@@ -10,7 +10,7 @@ namespace {
 
 ThreadSafeCore* threadsafe_core(PyObject* self) noexcept {
     PyTypeObject* type = py::state().threadsafe_handle_type;
-    return type != nullptr && PyType_IsSubtype(Py_TYPE(self), type)
+    return type != nullptr && (Py_TYPE(self) == type || PyType_IsSubtype(Py_TYPE(self), type))
                ? py::own_fields<ThreadSafeCore>(self, threadsafe_offset)
                : nullptr;
 }

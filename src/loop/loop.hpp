@@ -88,6 +88,7 @@ PyObject* run_until_complete(PyObject* self, PyObject* future) noexcept;
 
 // turn.cpp: turns until stop(). False with an error set.
 [[nodiscard]] bool run_turns(LoopCore& core) noexcept;
+void track_queued_handles(LoopCore& core) noexcept; // at the end of a run
 
 // poll.cpp
 [[nodiscard]] bool poll(LoopCore& core, bool block) noexcept;

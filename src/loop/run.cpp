@@ -46,6 +46,7 @@ void end_run(LoopCore& core) noexcept {
     py::abi::clear_lingering(core.loop, core.lingering_task);
     core.stopping = false;
     core.thread_id = 0;
+    track_queued_handles(core);
     core.spare_context.reset();
     if (!py::call(py::state().set_running_loop, Py_None)) {
         PyErr_WriteUnraisable(core.loop);

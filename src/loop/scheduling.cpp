@@ -43,8 +43,9 @@ PyObject* schedule(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
     }
     py::Ref handle =
         from == From::loop_thread
-            ? core::make_handle(core, args[0], args + 1, nargs - 1, context.get())
-            : core::make_threadsafe_handle(core, args[0], args + 1, nargs - 1, context.get());
+            ? core::make_handle(core, args[0], args + 1, nargs - 1, context.get(), !core.running())
+            : core::make_threadsafe_handle(core, args[0], args + 1, nargs - 1, context.get(),
+                                           !core.running());
     if (!handle || !core::push_ready(core, ReadyKind::handle, handle.clone())) {
         return nullptr;
     }

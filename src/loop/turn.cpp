@@ -129,6 +129,9 @@ bool run_batch(LoopCore& core, std::size_t count) noexcept {
         const Ready entry = core.ready.pop_front();
         const py::Ref hold = py::Ref::steal(entry.object());
         const bool ok = core.debug() ? run_entry_in_debug(core, entry) : run_entry(core, entry);
+        if (entry.kind() == ReadyKind::handle && Py_REFCNT(entry.object()) > 1) [[unlikely]] {
+            core::track_handle(entry.object()); // somebody keeps it
+        }
         if (!ok) [[unlikely]] {
             return false;
         }
@@ -155,6 +158,14 @@ bool finish_stopped_run(LoopCore& core) noexcept {
 }
 
 } // namespace
+
+void track_queued_handles(LoopCore& core) noexcept {
+    for (std::size_t i = 0; i < core.ready.size(); ++i) {
+        if (core.ready[i].kind() == ReadyKind::handle) {
+            core::track_handle(core.ready[i].object());
+        }
+    }
+}
 
 bool run_turns(LoopCore& core) noexcept {
     core.turns_since_poll = kTurnsAlone; // the first turn polls

@@ -6,6 +6,8 @@
 #include "py/compat.hpp"
 #include "py/state.hpp"
 
+#include <cstring>
+
 namespace bucle::py {
 
 struct TypeRecipe {
@@ -41,6 +43,16 @@ int visit_type(PyObject* self, visitproc visit, void* arg) noexcept;
 // Zeroed memory of `type` through its allocator.
 inline PyObject* allocate(PyTypeObject* type) noexcept {
     return type->tp_alloc(type, 0);
+}
+
+// The same, not tracked by the cyclic garbage collector.
+inline PyObject* allocate_untracked(PyTypeObject* type) noexcept {
+    PyObject* object = PyObject_GC_New(PyObject, type);
+    if (object != nullptr) {
+        std::memset(reinterpret_cast<char*>(object) + sizeof(PyObject), 0,
+                    static_cast<std::size_t>(type->tp_basicsize) - sizeof(PyObject));
+    }
+    return object;
 }
 
 template <class Own>
