@@ -37,7 +37,7 @@ class Inbox {
     static constexpr std::size_t kKeptCapacity = 4096;
 
     Inbox() noexcept = default;
-    ~Inbox() { std::free(items_); }
+    ~Inbox() { std::free(items_.load(std::memory_order_relaxed)); }
     Inbox(const Inbox&) = delete;
     Inbox& operator=(const Inbox&) = delete;
 
@@ -45,10 +45,10 @@ class Inbox {
     [[nodiscard]] Pushed push(T item) noexcept {
         const std::lock_guard<std::mutex> lock(mutex_);
         const std::size_t count = count_.load(std::memory_order_relaxed);
-        if (count == capacity_ && !grow(count)) {
+        if (count == capacity_.load(std::memory_order_relaxed) && !grow(count)) {
             return Pushed::no_memory;
         }
-        items_[count] = item;
+        items_.load(std::memory_order_relaxed)[count] = item;
         count_.store(count + 1, std::memory_order_release);
         return count == 0 ? Pushed::first : Pushed::queued;
     }
@@ -74,9 +74,10 @@ class Inbox {
             count = count_.load(std::memory_order_relaxed);
             count_.store(0, std::memory_order_release);
             // The capacity goes first: a child that forks off here must not trust a lost buffer.
-            capacity = std::exchange(capacity_, 0);
-            std::atomic_thread_fence(std::memory_order_release);
-            items = std::exchange(items_, nullptr);
+            capacity = capacity_.load(std::memory_order_relaxed);
+            capacity_.store(0, std::memory_order_release);
+            items = items_.load(std::memory_order_relaxed);
+            items_.store(nullptr, std::memory_order_release);
         }
         for (std::size_t i = 0; i != count; ++i) {
             feed(items[i]);
@@ -90,8 +91,9 @@ class Inbox {
     void for_each(F&& visit) noexcept {
         const std::lock_guard<std::mutex> lock(mutex_);
         const std::size_t count = count_.load(std::memory_order_relaxed);
+        const T* const items = items_.load(std::memory_order_relaxed);
         for (std::size_t i = 0; i != count; ++i) {
-            visit(items_[i]);
+            visit(items[i]);
         }
     }
 
@@ -103,7 +105,8 @@ class Inbox {
     // Not realloc: between its freeing of the old buffer and our store of the new one, a child of
     // a fork would hold a dangling pointer.
     [[gnu::noinline, gnu::cold]] bool grow(std::size_t count) noexcept {
-        const std::size_t capacity = capacity_ != 0 ? capacity_ * 2 : kFirstCapacity;
+        const std::size_t old_capacity = capacity_.load(std::memory_order_relaxed);
+        const std::size_t capacity = old_capacity != 0 ? old_capacity * 2 : kFirstCapacity;
         if (capacity > SIZE_MAX / sizeof(T)) {
             return false;
         }
@@ -111,13 +114,12 @@ class Inbox {
         if (items == nullptr) {
             return false;
         }
+        T* const old = items_.load(std::memory_order_relaxed);
         if (count != 0) {
-            std::copy_n(items_, count, items);
+            std::copy_n(old, count, items);
         }
-        std::atomic_thread_fence(std::memory_order_release);
-        T* const old = std::exchange(items_, items);
-        std::atomic_thread_fence(std::memory_order_release);
-        capacity_ = capacity;
+        items_.store(items, std::memory_order_release);
+        capacity_.store(capacity, std::memory_order_release);
         std::free(old);
         return true;
     }
@@ -125,18 +127,18 @@ class Inbox {
     void give_back(T* items, std::size_t capacity) noexcept {
         if (capacity <= kKeptCapacity) {
             const std::lock_guard<std::mutex> lock(mutex_);
-            if (items_ == nullptr) {
-                items_ = std::exchange(items, nullptr);
-                std::atomic_thread_fence(std::memory_order_release);
-                capacity_ = capacity;
+            if (items_.load(std::memory_order_relaxed) == nullptr) {
+                items_.store(std::exchange(items, nullptr), std::memory_order_release);
+                capacity_.store(capacity, std::memory_order_release);
             }
         }
         std::free(items);
     }
 
+    // Atomic for the order of their stores, which a fork in another thread may cut anywhere.
     std::mutex mutex_;
-    T* items_ = nullptr;
-    std::size_t capacity_ = 0;
+    std::atomic<T*> items_ = nullptr;
+    std::atomic<std::size_t> capacity_ = 0;
     std::atomic<std::size_t> count_ = 0;
 };
 
