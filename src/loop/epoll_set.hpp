@@ -32,9 +32,9 @@ class EpollSet {
 
     // Results are 0 or an errno. Opening what is open does nothing.
     [[nodiscard]] int open() noexcept;
-    // A new epoll descriptor with all registrations but those of descriptors closed or reused: in a
-    // forked child, which shares the old one with its parent, and when needs_reopen(). Whoever watches
-    // fd() stops before and starts anew afterwards. After a failure the old one is still there.
+    // A new epoll descriptor with all registrations but those of descriptors closed or reused: in
+    // a forked child, which shares the old one with its parent, and when needs_reopen(). Whoever
+    // watches fd() stops before and starts anew afterwards. After a failure the old one is there.
     [[nodiscard]] int reopen() noexcept;
     void close() noexcept;
 

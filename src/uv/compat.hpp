@@ -21,7 +21,8 @@ namespace bucle::uv {
 // After a failed uv_loop_init. Before 1.51 libuv left its epoll descriptor open when there was none
 // for the rest. Only these two errors say that the field was set: an early one leaves it at zero.
 inline void clean_up_failed_init(const uv_loop_t* loop, int error) noexcept {
-    if (uv_version() < BUCLE_UV_VERSION(1, 51, 0) && (error == UV_EMFILE || error == UV_ENFILE) &&
+    constexpr unsigned kFixed = 0x01'33'00;
+    if (uv_version() < kFixed && (error == UV_EMFILE || error == UV_ENFILE) &&
         loop->backend_fd > 0) {
         ::close(loop->backend_fd);
     }

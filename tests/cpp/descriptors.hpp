@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <utility>
 
 namespace bucle::test {
@@ -75,6 +76,7 @@ inline int open_descriptors() {
 // Runs `body` in a forked child; its result is the exit code, 255 when it was killed.
 template <class F>
 int in_child(F&& body) {
+    std::fflush(nullptr); // else what doctest has not written yet comes from both
     const pid_t child = ::fork();
     if (child == 0) {
         alarm(60); // not inherited; a child that hangs is a failure, not a standstill
