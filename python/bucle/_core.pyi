@@ -5,14 +5,16 @@ class. What asyncio's own stubs already say of the base classes is not repeated.
 """
 
 import asyncio
+from abc import ABCMeta
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Executor
 from contextvars import Context
-from socket import AddressFamily, SocketKind, socket
+from socket import AddressFamily, AddressInfo, SocketKind, socket
 from ssl import SSLContext
 from typing import IO, Any, Literal, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
 from _typeshed import FileDescriptorLike, ReadableBuffer, StrPath, WriteableBuffer
+from typing_extensions import disjoint_base
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -33,12 +35,20 @@ _Ipv6Info: TypeAlias = tuple[
     tuple[str, int, int, int] | tuple[int, bytes],
 ]
 
+@disjoint_base
 class Future(asyncio.Future[_T]): ...
-class Task(asyncio.Task[_T_co]): ...
-class Handle(asyncio.Handle): ...
-class TimerHandle(asyncio.TimerHandle): ...
 
-class Loop(asyncio.AbstractEventLoop):
+@disjoint_base
+class Task(asyncio.Task[_T_co]): ...
+
+@disjoint_base
+class Handle(asyncio.Handle, metaclass=ABCMeta): ...
+
+@disjoint_base
+class TimerHandle(asyncio.TimerHandle, metaclass=ABCMeta): ...
+
+@disjoint_base
+class Loop(asyncio.AbstractEventLoop, metaclass=ABCMeta):
     slow_callback_duration: float
     _thread_id: int | None
     _debug: bool
@@ -137,8 +147,7 @@ class Loop(asyncio.AbstractEventLoop):
     def _scheduled(self) -> list[asyncio.TimerHandle]: ...
 
     # Attached: signals.
-    @property
-    def _signal_handlers(self) -> dict[int, asyncio.Handle]: ...
+    _signal_handlers: dict[int, asyncio.Handle]
     def _check_signal(self, sig: object) -> None: ...
     def _handle_signal(self, sig: int) -> None: ...
     def add_signal_handler(
@@ -178,8 +187,7 @@ class Loop(asyncio.AbstractEventLoop):
     ) -> tuple[str, str]: ...
 
     # Attached: connections and servers.
-    @property
-    def _unix_server_sockets(self) -> dict[socket, int]: ...
+    _unix_server_sockets: dict[socket, int]
     def _stop_serving(self, sock: socket) -> None: ...
     async def create_connection(
         self,
@@ -207,7 +215,7 @@ class Loop(asyncio.AbstractEventLoop):
         port: int | None = None,
         *,
         family: int = AddressFamily.AF_UNSPEC,
-        flags: int = 1,
+        flags: int = AddressInfo.AI_PASSIVE,
         sock: socket | None = None,
         backlog: int = 100,
         ssl: _Ssl = None,
@@ -251,7 +259,7 @@ class Loop(asyncio.AbstractEventLoop):
         ssl_handshake_timeout: _Seconds = None,
         ssl_shutdown_timeout: _Seconds = None,
     ) -> tuple[asyncio.Transport, _Protocol]: ...
-    async def create_datagram_endpoint(
+    async def create_datagram_endpoint(  # type: ignore[override]
         self,
         protocol_factory: Callable[[], _Protocol],
         local_addr: tuple[str, int] | str | None = None,
@@ -260,7 +268,6 @@ class Loop(asyncio.AbstractEventLoop):
         family: int = 0,
         proto: int = 0,
         flags: int = 0,
-        reuse_address: bool | None = None,
         reuse_port: bool | None = None,
         allow_broadcast: bool | None = None,
         sock: socket | None = None,

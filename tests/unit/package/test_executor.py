@@ -42,6 +42,14 @@ def test_an_executor_of_ones_own(loop: Any) -> None:
         assert loop.run_until_complete(future) == "mine_0"
 
 
+def test_no_result_is_lost_on_its_way_to_a_loop_that_falls_asleep(loop: Any) -> None:
+    # The thread answers while the run begins: before, in or after the poll that goes to sleep.
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        for number in range(1000):
+            future = loop.run_in_executor(executor, int, number)
+            assert loop.run_until_complete(future) == number
+
+
 def test_the_future_is_native() -> None:
     async def main() -> type[Any]:
         future = asyncio.get_running_loop().run_in_executor(None, int)

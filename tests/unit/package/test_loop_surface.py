@@ -98,6 +98,26 @@ def test_signatures_are_asyncios() -> None:
         assert list(ours.parameters) == list(theirs.parameters), name
 
 
+def test_arguments_by_name(loop: Any) -> None:
+    ran: list[str] = []
+    read_fd, write_fd = os.pipe()
+    loop.set_debug(enabled=False)
+    loop.set_task_factory(factory=None)
+    loop.call_soon(callback=lambda: ran.append("soon"))
+    loop.call_soon_threadsafe(callback=lambda: ran.append("threadsafe"))
+    loop.call_at(when=loop.time(), callback=lambda: ran.append("at"))
+    loop.call_later(delay=0.001, callback=lambda: ran.append("later"))
+    loop.add_reader(fd=read_fd, callback=print)
+    loop.add_writer(fd=write_fd, callback=lambda: ran.append("writer"))
+    task = loop.create_task(coro=asyncio.sleep(0.01, "slept"))
+    assert loop.run_until_complete(future=task) == "slept"
+    assert loop.remove_reader(fd=read_fd)
+    assert loop.remove_writer(fd=write_fd)
+    os.close(read_fd)
+    os.close(write_fd)
+    assert set(ran) == {"soon", "threadsafe", "at", "later", "writer"}
+
+
 async def echo_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(await reader.readline())
     await writer.drain()

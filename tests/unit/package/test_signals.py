@@ -220,7 +220,7 @@ async def coroutine() -> None: ...
         (signal.SIGSTOP, print),
         (signal.SIGUSR1, coroutine),
     ],
-    ids=str,
+    ids=["text", "zero", "negative", "high", "float", "KILL", "STOP", "coroutine"],
 )
 def test_bad_arguments_are_refused_as_by_stock_asyncio(arguments: tuple[Any, ...]) -> None:
     import bucle
