@@ -7,6 +7,7 @@ asyncio's semantics. `bucle.run(main())` runs on it; `bucle.install()` makes asy
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 from . import _all_tasks, _compat, _signals
 from . import loop as _loop  # noqa: F401 (completes the Loop type)
@@ -15,12 +16,7 @@ from .eager import eager_task_factory
 from .installation import install, uninstall
 from .runner import Runner, new_event_loop, run
 
-# Spelled out in every module: typing takes longer to import than the package, and from 3.14 on
-# asyncio does without it.
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .policy import EventLoopPolicy
 
 __version__ = "0.1.0"

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from typing import TYPE_CHECKING, Any
 
 from . import _compat, _core
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
-    _Task = asyncio.Task[Any]
-    _WeakTasks = weakref.WeakSet[_Task]
-else:
-    _WeakTasks = weakref.WeakSet
+_Task = asyncio.Task[Any]
 
 
-class _TaskRegistry(_WeakTasks):
+class _TaskRegistry(weakref.WeakSet[_Task]):
     """The stock registry and, when iterated, counted or asked, the native tasks as well."""
 
-    def __init__(self, stock: _WeakTasks) -> None:
+    def __init__(self, stock: weakref.WeakSet[_Task]) -> None:
         # Shared, not copied: what _asyncio adds to its own object must be seen here. The stock set
         # is kept since its removal callbacks know it weakly.
         self.__dict__ = stock.__dict__

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import sys
 from asyncio import events, unix_events
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from typing import Any
 
 # The global of asyncio.tasks that all_tasks() iterates; from 3.14 on all_tasks() is C and reads the
 # interpreter's own list, in which native tasks are registered.

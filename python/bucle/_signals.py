@@ -15,14 +15,13 @@ import sys
 import warnings
 import weakref
 from asyncio import coroutines
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import Any
 
     from ._core import Loop
 

@@ -6,12 +6,9 @@ asyncio's own factory is bound to asyncio's Task, so on its own it would keep ma
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from ._core import Task
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 # None where the interpreter has no eager tasks.
 eager_task_factory: Any = None

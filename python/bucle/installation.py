@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import importlib
 import threading
+from typing import Any
 
 from . import _compat, _core, eager, runner
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 # A name of asyncio, the modules that hold it (where they have it), what takes its place.
 # EventLoop (3.13+) is "the most efficient loop of the platform"; SelectorEventLoop asks for a

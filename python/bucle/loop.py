@@ -15,15 +15,14 @@ import selectors
 import weakref
 from asyncio import base_events, selector_events, unix_events
 from asyncio.log import logger
+from typing import TYPE_CHECKING, Any
 
 from . import _compat, _signals
 from ._core import Loop
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from socket import socket
-    from typing import Any
 
 # Later ones override earlier ones, as their inheritance does.
 _DONORS: tuple[type[Any], ...] = (

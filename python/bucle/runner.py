@@ -7,15 +7,14 @@ Both behave as those of the running version, error texts included; `run` takes a
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._core import Loop
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from typing import Any, TypeVar
 
-    _T = TypeVar("_T")
+_T = TypeVar("_T")
 
 
 def new_event_loop() -> Loop:

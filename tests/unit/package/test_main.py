@@ -224,5 +224,6 @@ def test_import_costs_little_over_asyncio(tmp_path: Path) -> None:
     )
     extra = set(execute("-c", source, cwd=tmp_path).stdout.split())
     foreign = {name for name in extra if not name.startswith("bucle")}
-    assert len(foreign) <= 2, foreign
+    # typing is there for the metaclass, which has to agree with that of Protocol.
+    assert foreign <= {"__future__", "typing", "_typing"}
     assert not {"bucle.policy", "bucle.as_uvloop", "bucle._info"} & extra
