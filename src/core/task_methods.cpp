@@ -232,7 +232,8 @@ void report_destroyed(PyObject* self, TaskCore& core) noexcept {
 void finalize(PyObject* self) noexcept {
     TaskCore& core = *task_core(self);
     if (core.pending() && core.initialized()) {
-        if (!unregister_task(self, core)) {  // the report may keep the object alive
+        const py::ErrorScope keep;
+        if (!unregister_task(self, core)) { // the report may keep the object alive
             PyErr_WriteUnraisable(self);
         }
         if (core.log_destroy_pending) {

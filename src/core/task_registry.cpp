@@ -5,6 +5,8 @@
 #include "core/task.hpp"
 #include "py/asyncio_abi.hpp"
 
+#include <new>
+
 namespace bucle::core {
 namespace {
 
@@ -14,7 +16,7 @@ using TaskList = base::IntrusiveList<TaskCore, &TaskCore::node>;
 TaskList& live_tasks() noexcept {
     py::State& state = py::state();
     if (state.live_tasks == nullptr) {
-        state.live_tasks = new TaskList;
+        state.live_tasks = new (std::nothrow) TaskList;
     }
     return *static_cast<TaskList*>(state.live_tasks);
 }

@@ -10,6 +10,7 @@
 #include "base/timer_heap.hpp"
 #include "core/scheduler.hpp"
 #include "loop/epoll_set.hpp"
+#include "py/args.hpp"
 #include "uv/loop.hpp"
 
 #include <vector>
@@ -108,9 +109,17 @@ PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) noexcept;
 
 // scheduling.cpp
 extern PyMethodDef scheduling_methods[];
-[[nodiscard]] bool split_callback_args(const char* method, PyObject* const* args, Py_ssize_t nargs,
-                                       PyObject* kwnames, Py_ssize_t first,
-                                       PyObject** context) noexcept;
+// The arguments of call_soon(callback, *args, context=None) and its like, sorted: first the named
+// ones (`names`, each also by keyword, as in asyncio), then those for the callback.
+struct CallbackArgs {
+    PyObject* const* args = nullptr;
+    Py_ssize_t nargs = 0;
+    PyObject* context = nullptr; // null: not given
+    PyObject* by_name[2] = {};
+};
+[[nodiscard]] bool sort_callback_args(const char* method, const char* const* names,
+                                      PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
+                                      CallbackArgs& out) noexcept;
 
 // tasks.cpp
 extern PyMethodDef task_methods[];
@@ -142,6 +151,18 @@ LoopList& live_loops() noexcept;
 PyObject* close_loop(PyObject* self, PyObject*) noexcept;
 [[nodiscard]] bool make_loop_type(PyObject* module) noexcept;
 void after_fork_child() noexcept;
+
+// A method of one argument that can be given by name.
+template <PyObject* (*Function)(PyObject*, PyObject*) noexcept, const char* Method,
+          const char* Name>
+PyObject* one_argument(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                       PyObject* kwnames) noexcept {
+    const char* const names[] = {Name, nullptr};
+    const py::Signature signature = {Method, names, 1, 1};
+    PyObject* given = nullptr;
+    return py::parse_fastcall(signature, args, nargs, kwnames, &given) ? Function(self, given)
+                                                                       : nullptr;
+}
 
 template <class Function>
 PyCFunction as_method(Function* function) noexcept {

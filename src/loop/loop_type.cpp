@@ -273,16 +273,23 @@ int set_slow(PyObject* self, PyObject* value, void*) noexcept {
     return 0;
 }
 
+constexpr char kFuture[] = "future";
+constexpr char kRunUntilComplete[] = "run_until_complete";
+constexpr char kEnabled[] = "enabled";
+constexpr char kSetDebug[] = "set_debug";
+
 PyMethodDef loop_methods[] = {
     {"run_forever", run_forever, METH_NOARGS, nullptr},
-    {"run_until_complete", run_until_complete, METH_O, nullptr},
+    {"run_until_complete", as_method(one_argument<run_until_complete, kRunUntilComplete, kFuture>),
+     METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"stop", stop, METH_NOARGS, nullptr},
     {"close", close_loop, METH_NOARGS, nullptr},
     {"is_running", is_running, METH_NOARGS, nullptr},
     {"is_closed", is_closed, METH_NOARGS, nullptr},
     {"time", time, METH_NOARGS, nullptr},
     {"get_debug", get_debug, METH_NOARGS, nullptr},
-    {"set_debug", set_debug, METH_O, nullptr},
+    {"set_debug", as_method(one_argument<set_debug, kSetDebug, kEnabled>),
+     METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"metrics", metrics, METH_NOARGS, nullptr},
     {"_check_closed", check_closed_method, METH_NOARGS, nullptr},
     {"_check_running", check_running_method, METH_NOARGS, nullptr},
@@ -318,7 +325,7 @@ void class_changed(PyTypeObject* type) noexcept {
 LoopList& live_loops() noexcept {
     py::State& state = py::state();
     if (state.live_loops == nullptr) {
-        state.live_loops = new LoopList;
+        state.live_loops = new (std::nothrow) LoopList;
     }
     return *static_cast<LoopList*>(state.live_loops);
 }

@@ -124,9 +124,6 @@ bool poll(LoopCore& core, bool block) noexcept {
     if (PyErr_CheckSignals() < 0) {
         return false;
     }
-    if (!core.ready.empty()) { // a signal handler queued something
-        block = false;
-    }
     if (core.forked && !renew_after_fork(core)) {
         return false;
     }
@@ -140,7 +137,8 @@ bool poll(LoopCore& core, bool block) noexcept {
     if (block && !arm_timer(core)) {
         return false;
     }
-    return run_uv(core, block) && PyErr_CheckSignals() == 0;
+    // Decided last: what came before can let other threads run, and what they queue must not wait.
+    return run_uv(core, block && core.ready.empty() && !core.stopping) && PyErr_CheckSignals() == 0;
 }
 
 void wake_from_thread(LoopCore& core) noexcept {

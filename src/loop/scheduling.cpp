@@ -8,6 +8,8 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
+#include <algorithm>
+
 namespace bucle::loop {
 namespace {
 
@@ -20,11 +22,14 @@ PyObject* schedule(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                    PyObject* kwnames) noexcept {
     constexpr const char* kMethod =
         from == From::loop_thread ? "call_soon" : "call_soon_threadsafe";
-    PyObject* given_context = nullptr;
+    CallbackArgs given;
     if (nargs == 0 || kwnames != nullptr) {
-        if (!split_callback_args(kMethod, args, nargs, kwnames, 0, &given_context)) {
+        static constexpr const char* kNames[] = {"callback", nullptr};
+        if (!sort_callback_args(kMethod, kNames, args, nargs, kwnames, given)) {
             return nullptr;
         }
+        args = given.args;
+        nargs = given.nargs;
     }
     LoopCore& core = *loop_core(self);
     if ((core.gate & ~core::Scheduler::kCallSoonOverridden) != 0) [[unlikely]] {
@@ -35,9 +40,9 @@ PyObject* schedule(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
         }
     }
     bool failed = false;
-    py::Ref context = given_context == nullptr || given_context == Py_None
+    py::Ref context = given.context == nullptr || given.context == Py_None
                           ? core::copy_current_context(failed)
-                          : py::Ref::borrow(given_context);
+                          : py::Ref::borrow(given.context);
     if (failed) {
         return nullptr;
     }
@@ -55,23 +60,42 @@ PyObject* schedule(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
 
 } // namespace
 
-bool split_callback_args(const char* method, PyObject* const* args, Py_ssize_t nargs,
-                         PyObject* kwnames, Py_ssize_t first, PyObject** context) noexcept {
-    *context = nullptr;
-    if (nargs <= first) {
-        PyErr_Format(PyExc_TypeError, "Loop.%s() missing %zd required positional argument%s",
-                     method, first + 1 - nargs, first + 1 - nargs == 1 ? ": 'callback'" : "s");
-        return false;
+bool sort_callback_args(const char* method, const char* const* names, PyObject* const* args,
+                        Py_ssize_t nargs, PyObject* kwnames, CallbackArgs& out) noexcept {
+    const Py_ssize_t named = names[1] == nullptr ? 1 : 2;
+    out.args = args;
+    out.nargs = nargs;
+    if (nargs < named) {
+        std::copy_n(args, nargs, out.by_name);
+        out.args = out.by_name;
+        out.nargs = named;
     }
     const Py_ssize_t keywords = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
     for (Py_ssize_t i = 0; i < keywords; ++i) {
         PyObject* name = PyTuple_GET_ITEM(kwnames, i);
-        if (PyUnicode_CompareWithASCIIString(name, "context") != 0) {
-            PyErr_Format(PyExc_TypeError, "Loop.%s() got an unexpected keyword argument '%U'",
+        if (PyUnicode_CompareWithASCIIString(name, "context") == 0) {
+            out.context = args[nargs + i];
+            continue;
+        }
+        const Py_ssize_t at = PyUnicode_CompareWithASCIIString(name, names[0]) == 0 ? 0
+                              : named == 2 && PyUnicode_CompareWithASCIIString(name, names[1]) == 0
+                                  ? 1
+                                  : named;
+        if (at == named || at < nargs) {
+            PyErr_Format(PyExc_TypeError,
+                         at == named ? "Loop.%s() got an unexpected keyword argument '%U'"
+                                     : "Loop.%s() got multiple values for argument '%U'",
                          method, name);
             return false;
         }
-        *context = args[nargs + i];
+        out.by_name[at] = args[nargs + i];
+    }
+    for (Py_ssize_t at = nargs; at < named; ++at) {
+        if (out.by_name[at] == nullptr) {
+            PyErr_Format(PyExc_TypeError, "Loop.%s() missing 1 required positional argument: '%s'",
+                         method, names[at]);
+            return false;
+        }
     }
     return true;
 }

@@ -86,16 +86,43 @@ PyObject* call_factory_and_name(PyObject* factory, PyObject* self, PyObject* cor
 }
 
 PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                      PyObject* kwnames) noexcept;
+
+// create_task(coro=...): the same again, the coroutine by position.
+PyObject* create_task_by_name(PyObject* self, PyObject* const* values, PyObject* kwnames) noexcept {
+    std::vector<PyObject*> stack(1);
+    py::Ref others = py::Ref::steal(PyList_New(0));
+    for (Py_ssize_t i = 0; others && i < PyTuple_GET_SIZE(kwnames); ++i) {
+        PyObject* name = PyTuple_GET_ITEM(kwnames, i);
+        if (PyUnicode_Compare(name, py::names().coro) == 0) {
+            stack[0] = values[i];
+        } else if (PyList_Append(others.get(), name) == 0) {
+            stack.push_back(values[i]);
+        }
+    }
+    py::Ref names = others ? py::Ref::steal(PyList_AsTuple(others.get())) : py::Ref();
+    if (!names || stack[0] == nullptr) {
+        return names ? create_task(self, nullptr, 0, nullptr) : nullptr;
+    }
+    return create_task(self, stack.data(), 1,
+                       PyTuple_GET_SIZE(names.get()) == 0 ? nullptr : names.get());
+}
+
+PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                       PyObject* kwnames) noexcept {
-    PyObject* coro = nullptr;
-    PyObject* const* values = args + nargs;
-    if (nargs == 1) [[likely]] {
-        coro = args[0];
-    } else {
+    if (nargs == 0 && kwnames != nullptr) [[unlikely]] {
+        return create_task_by_name(self, args, kwnames);
+    }
+    if (nargs != 1) [[unlikely]] {
         PyErr_Format(PyExc_TypeError,
-                     "Loop.create_task() takes 1 positional argument: 'coro' (%zd given)", nargs);
+                     nargs == 0
+                         ? "Loop.create_task() missing 1 required positional argument: 'coro'"
+                         : "Loop.create_task() takes 2 positional arguments but %zd were given",
+                     nargs + 1);
         return nullptr;
     }
+    PyObject* const coro = args[0];
+    PyObject* const* values = args + nargs;
     LoopCore& core = *loop_core(self);
     if (!core::check_closed(core)) {
         return nullptr;
@@ -141,12 +168,16 @@ PyObject* get_task_factory(PyObject* self, PyObject*) noexcept {
     return py::new_ref(factory ? factory.get() : Py_None);
 }
 
+constexpr char kFactory[] = "factory";
+constexpr char kSetTaskFactory[] = "set_task_factory";
+
 } // namespace
 
 PyMethodDef task_methods[] = {
     {"create_future", create_future, METH_NOARGS, nullptr},
     {"create_task", as_method(create_task), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"set_task_factory", set_task_factory, METH_O, nullptr},
+    {"set_task_factory", as_method(one_argument<set_task_factory, kSetTaskFactory, kFactory>),
+     METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"get_task_factory", get_task_factory, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

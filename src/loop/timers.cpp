@@ -20,8 +20,9 @@ void drop_timer(PyObject* handle) noexcept {
     py::drop(handle);
 }
 
-PyObject* schedule(LoopCore& core, double when, PyObject* callback, PyObject* const* args,
-                   Py_ssize_t nargs, PyObject* given_context) noexcept {
+// `given`: the time (looked at already), the callback and its arguments.
+PyObject* schedule(LoopCore& core, double when, const CallbackArgs& given) noexcept {
+    PyObject* callback = given.args[1];
     if (core.gate != 0 && (!core::check_closed(core) ||
                            (core.debug() && (!core::check_thread(core) ||
                                              !core::check_callback(callback, "call_at")))))
@@ -29,13 +30,14 @@ PyObject* schedule(LoopCore& core, double when, PyObject* callback, PyObject* co
         return nullptr;
     }
     bool failed = false;
-    py::Ref context = given_context == nullptr || given_context == Py_None
+    py::Ref context = given.context == nullptr || given.context == Py_None
                           ? core::copy_current_context(failed)
-                          : py::Ref::borrow(given_context);
+                          : py::Ref::borrow(given.context);
     if (failed) {
         return nullptr;
     }
-    py::Ref handle = core::make_timer_handle(core, when, callback, args, nargs, context.get());
+    py::Ref handle = core::make_timer_handle(core, when, callback, given.args + 2, given.nargs - 2,
+                                             context.get());
     if (!handle) {
         return nullptr;
     }
@@ -95,30 +97,32 @@ PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) noexcept {
 
 PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                   PyObject* kwnames) noexcept {
-    PyObject* context = nullptr;
-    if (!split_callback_args("call_at", args, nargs, kwnames, 1, &context)) {
+    static constexpr const char* kNames[] = {"when", "callback"};
+    CallbackArgs given;
+    if (!sort_callback_args("call_at", kNames, args, nargs, kwnames, given)) {
         return nullptr;
     }
-    if (args[0] == Py_None) {
+    if (given.args[0] == Py_None) {
         return py::raise_type_error("when cannot be None");
     }
-    const double when = PyFloat_AsDouble(args[0]);
+    const double when = PyFloat_AsDouble(given.args[0]);
     if (when == -1 && PyErr_Occurred() != nullptr) {
         return nullptr;
     }
-    return schedule(*loop_core(self), when, args[1], args + 2, nargs - 2, context);
+    return schedule(*loop_core(self), when, given);
 }
 
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                      PyObject* kwnames) noexcept {
-    PyObject* context = nullptr;
-    if (!split_callback_args("call_later", args, nargs, kwnames, 1, &context)) {
+    static constexpr const char* kNames[] = {"delay", "callback"};
+    CallbackArgs given;
+    if (!sort_callback_args("call_later", kNames, args, nargs, kwnames, given)) {
         return nullptr;
     }
-    if (args[0] == Py_None) {
+    if (given.args[0] == Py_None) {
         return py::raise_type_error("delay must not be None");
     }
-    const double delay = PyFloat_AsDouble(args[0]);
+    const double delay = PyFloat_AsDouble(given.args[0]);
     if (delay == -1 && PyErr_Occurred() != nullptr) {
         return nullptr;
     }
@@ -128,14 +132,18 @@ PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
         return nullptr;
     }
     if (!core.call_at_overridden) [[likely]] {
-        return schedule(core, now + delay, args[1], args + 2, nargs - 2, context);
+        return schedule(core, now + delay, given);
     }
     py::Ref when = py::Ref::steal(PyFloat_FromDouble(now + delay));
     std::vector<PyObject*> stack = {self, when.get()};
-    const Py_ssize_t keywords = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
-    stack.insert(stack.end(), args + 1, args + nargs + keywords);
-    return when ? PyObject_VectorcallMethod(py::names().call_at, stack.data(),
-                                            static_cast<std::size_t>(nargs) + 1, kwnames)
+    stack.insert(stack.end(), given.args + 1, given.args + given.nargs);
+    const std::size_t positional = stack.size();
+    if (given.context != nullptr) {
+        stack.push_back(given.context);
+    }
+    return when ? PyObject_VectorcallMethod(py::names().call_at, stack.data(), positional,
+                                            given.context == nullptr ? nullptr
+                                                                     : py::names().kw_context)
                 : nullptr;
 }
 

@@ -106,21 +106,23 @@ bool set_mask(LoopCore& core, int fd, unsigned before, unsigned after) noexcept 
 template <Side side>
 PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) noexcept {
     constexpr const char* kMethod = side == Side::reader ? "_add_reader" : "_add_writer";
-    PyObject* given_context = nullptr;
-    if (!split_callback_args(kMethod, args, nargs, kwnames, 1, &given_context)) {
+    static constexpr const char* kNames[] = {"fd", "callback"};
+    CallbackArgs given;
+    if (!sort_callback_args(kMethod, kNames, args, nargs, kwnames, given)) {
         return nullptr;
     }
     LoopCore& core = *loop_core(self);
-    const int fd = core::check_closed(core) ? descriptor_of(args[0]) : -1;
+    const int fd = core::check_closed(core) ? descriptor_of(given.args[0]) : -1;
     if (fd < 0) {
         return nullptr;
     }
     bool failed = false;
-    py::Ref context = given_context == nullptr || given_context == Py_None
+    py::Ref context = given.context == nullptr || given.context == Py_None
                           ? core::copy_current_context(failed)
-                          : py::Ref::borrow(given_context);
-    py::Ref handle =
-        failed ? py::Ref() : core::make_handle(core, args[1], args + 2, nargs - 2, context.get());
+                          : py::Ref::borrow(given.context);
+    py::Ref handle = failed ? py::Ref()
+                            : core::make_handle(core, given.args[1], given.args + 2,
+                                                given.nargs - 2, context.get());
     Watch* watch = handle ? watch_of(core, fd) : nullptr;
     if (watch == nullptr) {
         return nullptr;
@@ -143,7 +145,11 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
 template <Side side>
 PyObject* add_checked(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                       PyObject* kwnames) noexcept {
-    if (nargs > 0 && !ensure_no_transport(self, args[0])) {
+    static constexpr const char* kNames[] = {"fd", "callback"};
+    CallbackArgs given;
+    if (!sort_callback_args(side == Side::reader ? "add_reader" : "add_writer", kNames, args, nargs,
+                            kwnames, given) ||
+        !ensure_no_transport(self, given.args[0])) {
         return nullptr;
     }
     return py::Ref::steal(add<side>(self, args, nargs, kwnames)) ? py::new_ref(Py_None) : nullptr;
@@ -232,11 +238,21 @@ void drop_watches(LoopCore& core) noexcept {
     }
 }
 
+namespace {
+
+constexpr char kFd[] = "fd";
+constexpr char kRemoveReader[] = "remove_reader";
+constexpr char kRemoveWriter[] = "remove_writer";
+
+} // namespace
+
 PyMethodDef watch_methods[] = {
     {"add_reader", as_method(add_checked<Side::reader>), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"add_writer", as_method(add_checked<Side::writer>), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"remove_reader", remove_checked<Side::reader>, METH_O, nullptr},
-    {"remove_writer", remove_checked<Side::writer>, METH_O, nullptr},
+    {"remove_reader", as_method(one_argument<remove_checked<Side::reader>, kRemoveReader, kFd>),
+     METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"remove_writer", as_method(one_argument<remove_checked<Side::writer>, kRemoveWriter, kFd>),
+     METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"_add_reader", as_method(add<Side::reader>), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"_add_writer", as_method(add<Side::writer>), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"_remove_reader", remove<Side::reader>, METH_O, nullptr},

@@ -31,7 +31,10 @@ PyTypeObject* make_type(PyObject* module, const TypeRecipe& recipe, std::size_t*
         Py_SET_TYPE(type, reinterpret_cast<PyTypeObject*>(Py_NewRef(recipe.meta)));
         Ref abc = Ref::steal(PyImport_ImportModule("_abc"));
         Ref init = abc ? Ref::steal(PyObject_GetAttrString(abc.get(), "_abc_init")) : Ref();
-        if (!init || !call(init.get(), type)) {
+        // Asked for by 3.11's protocol metaclass, without a default.
+        if (!init || !call(init.get(), type) ||
+            PyDict_SetItemString(reinterpret_cast<PyTypeObject*>(type)->tp_dict, "_is_protocol",
+                                 Py_False) < 0) {
             Py_DECREF(type);
             return nullptr;
         }
