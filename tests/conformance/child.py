@@ -135,7 +135,7 @@ def build_cases(name: str, impl: Implementation) -> list[Case] | None:
         stock = getattr(asyncio, override, None)
         if override in vars(module) and vars(module)[override] is stock:
             setattr(module, override, value)
-    recipe = getattr(recipes_types, name, None) or getattr(recipes_loop, name, generic)
+    recipe: Any = getattr(recipes_types, name, None) or getattr(recipes_loop, name, generic)
     cases: list[Case] = recipe(module, impl)
     return cases
 

@@ -57,9 +57,15 @@ class Implementation:
         factory = self.loop_factory
         if factory is not None:
             found["new_event_loop"] = factory
-            found["EventLoop"] = factory
-            found["SelectorEventLoop"] = lambda *args, **kwargs: factory()
-            found.setdefault("run", _run_on(factory))
+            # A class where there is one: the tests ask isinstance(loop, asyncio.EventLoop).
+            loop_type = getattr(self.module, "Loop", None) or (lambda *args, **kwargs: factory())
+            found["EventLoop"] = found["SelectorEventLoop"] = loop_type
+            if "run" in found:
+                found["run"] = _asking_the_policy(found["run"])
+            else:
+                found["run"] = _run_on(factory)
+            if "Runner" in found:
+                found["Runner"] = _runner_asking_the_policy(found["Runner"])
         return found
 
     def get(self, name: str) -> Any:
@@ -82,6 +88,24 @@ def _run_on(factory: Callable[[], Any]) -> Callable[..., Any]:
             return runner.run(main)
 
     return run
+
+
+def _asking_the_policy(run: Callable[..., Any]) -> Callable[..., Any]:
+    """A run() that asks the policy for its loop, as asyncio's does: test_runners sets one."""
+
+    def run_on_policy(main: Any, *, debug: bool | None = None, loop_factory: Any = None) -> Any:
+        return run(main, debug=debug, loop_factory=loop_factory)
+
+    return run_on_policy
+
+
+def _runner_asking_the_policy(runner: Any) -> Any:
+    """The same for Runner."""
+
+    def __init__(self: Any, *, debug: bool | None = None, loop_factory: Any = None) -> None:
+        runner.__init__(self, debug=debug, loop_factory=loop_factory)
+
+    return type("Runner", (runner,), {"__init__": __init__})
 
 
 class AsyncioProxy(types.ModuleType):

@@ -82,7 +82,7 @@ async def nested_tasks(world: World, trace: Trace) -> None:
         return int(value) + 1
 
     for count in range(4):
-        world.loop.call_later(0, trace.append, f"timer {count}")
+        world.loop.call_soon(trace.append, f"handle {count}")
     trace.append(await level(4))
 
 

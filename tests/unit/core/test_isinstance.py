@@ -158,7 +158,10 @@ INSTALLED = """
     class AfterTask(asyncio.Task):
         pass
 
-    class AfterProtocol(asyncio.Future, typing.Protocol):
+    class Shape(typing.Protocol):
+        pass
+
+    class AfterProtocol(asyncio.Future, Shape):
         pass
 
     async def main():

@@ -34,7 +34,7 @@ ARGUMENTS = {
     "__delattr__": ["absent"], "__format__": [""], "__reduce_ex__": [2],
 }
 NOT_CALLED = {"__new__", "__init__", "__class__", "__init_subclass__", "__subclasshook__",
-              "__class_getitem__", "__doc__", "__dir__", "__sizeof__", "__getstate__"}
+              "__class_getitem__", "__doc__", "__dir__", "__sizeof__", "__getstate__", "__del__"}
 
 
 def turn():
@@ -85,8 +85,9 @@ def call(function, *arguments):
 
 
 def snapshot(thing):
+    # Not _log_traceback: whether a lost exception will be logged is no part of an answer.
     seen = [thing._state, thing.done(), thing.cancelled(), repr(thing._result),
-            repr(thing._exception), len(thing._callbacks or ()), thing._log_traceback,
+            repr(thing._exception), len(thing._callbacks or ()),
             thing.__dict__ if hasattr(thing, "__dict__") else getattr(thing, "note", None)]
     if kind == "Task":
         seen += [thing._must_cancel, thing.cancelling(), thing.get_name(),

@@ -199,7 +199,10 @@ def test_what_is_no_descriptor(loop: Any, method: str, bad: Any) -> None:
     turn(loop)
 
 
-def test_a_closed_descriptor_is_refused_with_an_os_error(loop: Any) -> None:
+def test_a_closed_descriptor_is_refused_with_an_os_error(loop: Any, pair: Any) -> None:
+    # The loop's own descriptor is open by then, else it could get the number of the closed one.
+    loop.add_reader(pair[0], print)
+    loop.remove_reader(pair[0])
     read_end, write_end = os.pipe()
     os.close(read_end)
     os.close(write_end)
