@@ -209,6 +209,25 @@ TEST_CASE("a child that reopens does not touch the parent's registrations") {
     CHECK(collected(set) == Ready{{pair[0], kR}});
 }
 
+TEST_CASE("a child that reopens keeps what the other process has ended since the fork") {
+    EpollSet set;
+    REQUIRE(set.open() == 0);
+    const Pair pair = Pair::pipe();
+    REQUIRE(pair.write());
+    REQUIRE(set.set(pair[0], kR) == 0);
+    const int code = bucle::test::in_child([&] {
+        // The shared epoll set is the same one, whichever process changes it.
+        if (bucle::test::in_child([&] { return set.set(pair[0], 0); }) != 0) {
+            return 1;
+        }
+        if (!collected(set).empty()) {
+            return 2;
+        }
+        return set.reopen() == 0 && collected(set) == Ready{{pair[0], kR}} ? 0 : 3;
+    });
+    CHECK(code == 0);
+}
+
 TEST_CASE("a libuv loop that watches the set wakes for its descriptors") {
     EpollSet set;
     REQUIRE(set.open() == 0);

@@ -150,6 +150,30 @@ TEST_CASE("run_once blocks until the timer, and not less than its delay") {
     CHECK(loop.handles() == 0);
 }
 
+TEST_CASE("arm rounds up to milliseconds") {
+    Loop loop;
+    REQUIRE(loop.open().ok());
+    struct Row {
+        std::int64_t delay_ns;
+        std::uint64_t due_ms;
+    };
+    for (const Row row : {Row{0, 0}, Row{1, 1}, Row{kMs, 1}, Row{kMs + 1, 2}, Row{90 * kMs, 90}}) {
+        CAPTURE(row.delay_ns);
+        loop.arm(row.delay_ns);
+        std::uint64_t due = UINT64_MAX;
+        uv_walk(
+            loop.raw(),
+            [](uv_handle_t* handle, void* argument) {
+                if (handle->type == UV_TIMER) {
+                    *static_cast<std::uint64_t*>(argument) =
+                        uv_timer_get_due_in(reinterpret_cast<uv_timer_t*>(handle));
+                }
+            },
+            &due);
+        CHECK(due == row.due_ms);
+    }
+}
+
 TEST_CASE("arm counts from now, not from the last poll") {
     Loop loop;
     REQUIRE(loop.open().ok());
