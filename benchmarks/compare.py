@@ -25,11 +25,15 @@ SAMPLE_TIME_LIMIT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Seconds per operation in one process."""
+    """Seconds per operation in one process, and what a fixed piece of work took there.
+
+    `preempted` is how much longer than its CPU time that took: what others had of the processor.
+    """
 
     wall: float
     cpu: float
     calibration: float
+    preempted: float = 0.0
 
 
 @dataclass(slots=True)
@@ -55,9 +59,9 @@ class Run:
         """Return the names of the workloads, in order."""
         return list(dict.fromkeys(workload for workload, _ in self.cells))
 
-    def calibrations(self) -> list[float]:
-        """Return the time of the fixed piece of work in every process."""
-        return [s.calibration for cell in self.cells.values() for s in cell.samples.values()]
+    def samples(self) -> list[Sample]:
+        """Return the samples of all cells."""
+        return [sample for cell in self.cells.values() for sample in cell.samples.values()]
 
 
 def _child(arguments: list[str], time_limit: float) -> tuple[dict[str, object], str | None]:
@@ -101,7 +105,7 @@ def _take(cell: Cell, number: int, arguments: list[str]) -> None:
         return
     answer, failure = _child(arguments, SAMPLE_TIME_LIMIT)
     if failure is None:
-        values = [float(str(answer[key])) for key in ("wall", "cpu", "calibration")]
+        values = [float(str(answer[key])) for key in ("wall", "cpu", "calibration", "preempted")]
         cell.samples[number] = Sample(*values)
     else:
         cell.failure = failure

@@ -66,17 +66,18 @@ def ratio(run: Run, workload: str, name: str, clock: str) -> Spread | None:
 
 
 def noise(run: Run) -> tuple[float, str]:
-    """Judge the machine by the spread of the same work in every process."""
-    calibrations = run.calibrations()
-    if not calibrations:
+    """Judge the machine by what the same work took in every process."""
+    samples = run.samples()
+    if not samples:
         return 0.0, "no samples"
-    spread = Spread.of(calibrations).relative
+    preempted = statistics.median(sample.preempted for sample in samples)
+    spread = max(preempted, Spread.of([sample.calibration for sample in samples]).relative)
     if spread < QUIET:
         verdict = "quiet"
     elif spread < TOO_NOISY:
         verdict = "noisy: read differences below 20 % as ties"
     else:
-        verdict = "too noisy to tell: repeat on an idle machine"
+        verdict = "too noisy to tell by wall time; read the CPU times, or repeat on an idle machine"
     return spread, verdict
 
 
@@ -175,7 +176,7 @@ def markdown(run: Run, *, absolute: bool) -> str:
         "; ".join(f"{name} {version}" for name, version in run.versions.items()),
         "",
         f"{run.rounds} rounds, {facts['date']}. Load average by round: {loads}.",
-        f"The same work in every process varied by {spread:.0%} between quartiles: {verdict}.",
+        f"Noise, by the same work in every process: {spread:.0%}: {verdict}.",
         "",
         "Wall time, how many times as fast as asyncio (~ where the quartiles spread over 20 %):",
         "",
@@ -217,6 +218,6 @@ def document(run: Run) -> dict[str, object]:
         "missing": run.missing,
         "rounds": run.rounds,
         "load_average": run.load,
-        "noise": {"calibration_iqr": spread, "verdict": verdict},
+        "noise": {"spread": spread, "verdict": verdict},
         "results": results,
     }

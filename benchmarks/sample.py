@@ -2,8 +2,8 @@
 
 The first batches warm caches, free lists and the interpreter's specialisation and are thrown
 away; the sample is the median of the others. A fixed piece of pure Python is timed before and
-after: it is the same work in every process, so its spread over a run is the machine's noise
-and nothing else's.
+after: it is the same work in every process, so its spread over a run, and how much longer it takes
+than its CPU time, is the machine's noise and nothing else's.
 """
 
 from __future__ import annotations
@@ -18,23 +18,19 @@ from typing import Any
 
 from benchmarks.loops import CONTENDERS, LoopFactory
 from benchmarks.subjects import SUBJECTS
-from benchmarks.workload import Bench, Workload
+from benchmarks.workload import Bench, Stopwatch, Workload
 
 WARM_UP_BATCHES = 2
 LEAST_BATCHES = 3
 MOST_BATCHES = 1000
 
 
-def calibrate() -> float:
-    """Time a fixed piece of pure Python: the best of three, about a millisecond each."""
-    best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
+def calibrate(watch: Stopwatch) -> None:
+    """Time a fixed piece of pure Python, some ten milliseconds, preemption included."""
+    with watch:
         total = 0
-        for number in range(20_000):
+        for number in range(400_000):
             total += number & 7
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def measure(workload: Workload, make_loop: LoopFactory, seconds: float) -> dict[str, Any]:
@@ -74,9 +70,12 @@ def main(arguments: list[str]) -> None:
             contender.load()().close()
         case ["run", subject, name, loop, seconds]:
             workload = SUBJECTS[subject][name]
-            before = calibrate()
+            watch = Stopwatch()
+            calibrate(watch)
             answer = measure(workload, CONTENDERS[loop].load(), float(seconds))
-            answer["calibration"] = min(before, calibrate())
+            calibrate(watch)
+            answer["calibration"] = watch.wall
+            answer["preempted"] = max(0.0, watch.wall / watch.cpu - 1.0)
         case _:
             raise SystemExit(__doc__)
     sys.stdout.write(json.dumps(answer) + "\n")

@@ -93,6 +93,14 @@ def test_noise_is_judged_by_the_same_work(calibration: list[float], verdict: str
     assert verdict in markdown(run, absolute=False)
 
 
+def test_preempted_processes_are_noise() -> None:
+    """The same wall time everywhere is no comfort where half of it went to others."""
+    run = made_run({REFERENCE: [1.0] * 4})
+    for sample in run.samples():
+        object.__setattr__(sample, "preempted", 0.5)
+    assert noise(run)[1].startswith("too noisy to tell")
+
+
 def test_failed_cell_is_shown_with_its_reason() -> None:
     """A loop that fails a workload is neither fastest nor silent."""
     run = made_run({REFERENCE: [4.0] * 4, "uvloop": [1.0] * 4})
@@ -151,4 +159,10 @@ def test_sample_process_answers(name: str) -> None:
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout).keys() == {"wall", "cpu", "batches", "calibration"}
+    assert json.loads(done.stdout).keys() == {
+        "wall",
+        "cpu",
+        "batches",
+        "calibration",
+        "preempted",
+    }
