@@ -19,11 +19,14 @@ FutureExtras* FutureCore::need_extras() noexcept {
     return extras;
 }
 
-bool init_future(FutureCore& core, PyObject* loop) noexcept {
+bool init_future(PyObject* self, FutureCore& core, PyObject* loop) noexcept {
     py::Ref found = loop == nullptr || loop == Py_None ? py::call(py::state().get_event_loop)
                                                        : py::Ref::borrow(loop);
     if (!found) {
         return false;
+    }
+    if (core.initialized()) { // a second __init__ begins anew
+        py::abi::clear_mirrors(self, is_native_task(self));
     }
     clear_future(core);
     core.state = FutureState::pending;
@@ -46,8 +49,13 @@ bool init_future(FutureCore& core, PyObject* loop) noexcept {
 }
 
 py::Ref make_future(PyObject* loop) noexcept {
-    py::Ref self = py::Ref::steal(py::allocate(py::state().future_type));
-    if (self && !init_future(*py::own_fields<FutureCore>(self.get(), future_offset), loop)) {
+    py::State& state = py::state();
+    py::Ref self = py::Ref::steal(state.future_blocks.take(state.future_type));
+    if (!self) {
+        return self;
+    }
+    py::track(self.get());
+    if (!init_future(self.get(), *py::own_fields<FutureCore>(self.get(), future_offset), loop)) {
         return {};
     }
     return self;
@@ -88,7 +96,8 @@ py::Ref storable_exception(py::Ref exception) noexcept {
 void finish(PyObject* self, FutureCore& core, FutureState state) noexcept {
     core.state = state;
     py::abi::mirror_done(self, core.loop.get(), static_cast<int>(state), core.result.get(),
-                         core.exception.get());
+                         core.exception.get(),
+                         core.extras == nullptr ? nullptr : core.extras->cancel_message.get());
 }
 
 } // namespace

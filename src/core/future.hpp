@@ -84,7 +84,7 @@ inline bool is_exact_native(PyObject* object) noexcept {
 
 py::Ref make_future(PyObject* loop) noexcept;
 // `loop` null or None: the current one.
-[[nodiscard]] bool init_future(FutureCore& core, PyObject* loop) noexcept;
+[[nodiscard]] bool init_future(PyObject* self, FutureCore& core, PyObject* loop) noexcept;
 
 [[nodiscard]] bool future_set_result(PyObject* self, FutureCore& core, PyObject* result) noexcept;
 // `exception`: an instance or a class; asyncio's rules for what is refused.

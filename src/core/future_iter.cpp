@@ -134,9 +134,7 @@ int clear(PyObject* self) noexcept {
 void dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
     (void)clear(self);
-    PyTypeObject* type = Py_TYPE(self);
-    type->tp_free(self);
-    py::drop(reinterpret_cast<PyObject*>(type));
+    py::state().iterator_blocks.give(self);
 }
 
 PyMethodDef methods[] = {
@@ -150,8 +148,10 @@ PyMethodDef methods[] = {
 } // namespace
 
 py::Ref make_future_iterator(PyObject* future) noexcept {
-    py::Ref self = py::Ref::steal(py::allocate(py::state().future_iter_type));
+    py::State& state = py::state();
+    py::Ref self = py::Ref::steal(state.iterator_blocks.take(state.future_iter_type));
     if (self) {
+        py::track(self.get());
         as_iterator(self.get()).future = py::Ref::borrow(future);
     }
     return self;

@@ -287,6 +287,11 @@ int set_cancel_message(PyObject* self, PyObject* value, void*) noexcept {
     if (extras == nullptr) {
         return -1;
     }
+    FutureCore& core = *future_core(self);
+    if (!core.pending()) {
+        py::abi::mirror_done(self, core.loop.get(), static_cast<int>(core.state), core.result.get(),
+                             core.exception.get(), value);
+    }
     extras->cancel_message = py::Ref::borrow(value);
     return 0;
 }
@@ -309,7 +314,7 @@ int init(PyObject* self, PyObject* args, PyObject* kwargs) noexcept {
                      Py_TYPE(self)->tp_name);
         return -1;
     }
-    return init_future(core, given[0]) ? 0 : -1;
+    return init_future(self, core, given[0]) ? 0 : -1;
 }
 
 PyObject* create(PyTypeObject* type, PyObject*, PyObject*) noexcept {
@@ -350,7 +355,17 @@ void dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
     py::abi::clear_mirrors(self, false);
     clear_future(*future_core(self));
-    py::chain_dealloc(self, py::state().base_future);
+    py::State& state = py::state();
+    if (Py_TYPE(self) == state.future_type) {
+        py::chain_dealloc_into(self, state.base_future, state.future_blocks);
+    } else {
+        py::chain_dealloc(self, state.base_future);
+    }
+}
+
+PyObject* repr_method(PyObject* self, PyObject*) noexcept {
+    return future_core(self) == nullptr ? call_stock_method(self, "__repr__", nullptr, 0, nullptr)
+                                        : repr(self);
 }
 
 PyObject* await_method(PyObject* self, PyObject*) noexcept {
@@ -382,6 +397,7 @@ PyMethodDef future_methods[] = {
     {"done", done, METH_NOARGS, nullptr},
     {"get_loop", get_loop, METH_NOARGS, nullptr},
     {"_make_cancelled_error", cancelled_error, METH_NOARGS, nullptr},
+    {"__repr__", repr_method, METH_NOARGS, nullptr},
     {"__await__", await_method, METH_NOARGS, nullptr},
     {"__iter__", await_method, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},

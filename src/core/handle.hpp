@@ -62,9 +62,7 @@ py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObjec
 // collector, which would look at each of a large batch in vain: the loop is alive, and will run or
 // drop it. Whoever else may own it from now on calls this.
 inline void track_handle(PyObject* handle) noexcept {
-    if (PyObject_GC_IsTracked(handle) == 0) {
-        PyObject_GC_Track(handle);
-    }
+    py::track(handle);
 }
 
 py::Ref handle_args_tuple(const HandleCore& core) noexcept;

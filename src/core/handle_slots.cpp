@@ -337,7 +337,18 @@ int handle_clear(PyObject* self) noexcept {
 void handle_dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
     (void)handle_clear(self);
-    py::free_instance(self);
+    py::State& state = py::state();
+    PyTypeObject* type = Py_TYPE(self);
+    py::BlockPool* pool = type == state.handle_type              ? &state.handle_blocks
+                          : type == state.timer_handle_type      ? &state.timer_blocks
+                          : type == state.threadsafe_handle_type ? &state.threadsafe_blocks
+                                                                 : nullptr;
+    if (pool == nullptr) {
+        py::free_instance(self);
+        return;
+    }
+    PyObject_ClearWeakRefs(self);
+    pool->give(self);
 }
 
 bool make_handle_types(PyObject* module) noexcept {

@@ -82,7 +82,7 @@ int loop_is_running(PyObject* loop) noexcept {
 bool init_task(PyObject* self, TaskCore& core, PyObject* coro, PyObject* loop, PyObject* name,
                PyObject* context, bool eager_start) noexcept {
     core.log_destroy_pending = false;
-    if (!init_future(core, loop)) {
+    if (!init_future(self, core, loop)) {
         return false;
     }
     const int valid = is_coroutine(coro);
@@ -98,7 +98,7 @@ bool init_task(PyObject* self, TaskCore& core, PyObject* coro, PyObject* loop, P
     core.waits_for.reset();
     core.step_error.reset();
     core.must_cancel = false;
-    cancel_count(self, core) = 0;
+    cancel_count(self, core) = core.own_cancels = 0;
     core.coro = py::Ref::borrow(coro);
     if (!init_name(self, core, name)) {
         return false;
@@ -114,12 +114,14 @@ bool init_task(PyObject* self, TaskCore& core, PyObject* coro, PyObject* loop, P
     return schedule_task_step(self, core) && register_task(self, core);
 }
 
-py::Ref make_task(PyObject* type, PyObject* coro, PyObject* loop, PyObject* name, PyObject* context,
+py::Ref make_task(PyObject* coro, PyObject* loop, PyObject* name, PyObject* context,
                   bool eager_start) noexcept {
-    py::Ref self = py::Ref::steal(py::allocate(reinterpret_cast<PyTypeObject*>(type)));
+    py::State& state = py::state();
+    py::Ref self = py::Ref::steal(state.task_blocks.take(state.task_type));
     if (!self) {
         return self;
     }
+    py::track(self.get());
     if (!init_task(self.get(), *task_core(self.get()), coro, loop, name, context, eager_start)) {
         return {};
     }
@@ -177,13 +179,27 @@ int cancel_any(PyObject* future, PyObject* message) noexcept {
     return answer ? PyObject_IsTrue(answer.get()) : -1;
 }
 
+// The count stands in the base's field. asyncio.Task.cancel(t), unbound, has counted there before
+// it comes here by way of the waiter: the number is one above the one that we left.
+static void count_cancel(PyObject* task, TaskCore& core) noexcept {
+    std::int32_t& count = cancel_count(task, core);
+    if (&count == &core.own_cancels) {
+        ++count;
+        return;
+    }
+    if (count != core.own_cancels + 1) {
+        ++count;
+    }
+    core.own_cancels = count;
+}
+
 bool task_cancel(PyObject* task, PyObject* message) noexcept {
     TaskCore& core = *task_core(task);
     core.log_traceback = false;
     if (!core.pending()) {
         return false;
     }
-    ++cancel_count(task, core);
+    count_cancel(task, core);
     if (core.waits_for) {
         const py::Ref waits_for = core.waits_for.clone();
         const int accepted = cancel_any(waits_for.get(), message);

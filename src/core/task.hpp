@@ -24,7 +24,7 @@ inline TaskCore* task_core(PyObject* task) noexcept {
     return py::own_fields<TaskCore>(task, task_offset);
 }
 
-py::Ref make_task(PyObject* type, PyObject* coro, PyObject* loop, PyObject* name, PyObject* context,
+py::Ref make_task(PyObject* coro, PyObject* loop, PyObject* name, PyObject* context,
                   bool eager_start) noexcept;
 
 // False with an error set for KeyboardInterrupt and SystemExit, which the task keeps and which

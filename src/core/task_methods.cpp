@@ -52,7 +52,7 @@ PyObject* uncancel(PyObject* self, PyObject*) noexcept {
     }
     std::int32_t& count = cancel_count(self, *core);
     if (count > 0) {
-        --count;
+        core->own_cancels = --count;
         if (count == 0 && py::compat::kUncancelClearsMustCancel) {
             core->must_cancel = false;
         }
@@ -252,7 +252,12 @@ void dealloc(PyObject* self) noexcept {
     Py_TRASHCAN_BEGIN(self, dealloc) task_core(self)->node.unlink();
     clear_fields(self);
     task_core(self)->own_name.reset();
-    py::chain_dealloc(self, py::state().base_task);
+    py::State& state = py::state();
+    if (Py_TYPE(self) == state.task_type) {
+        py::chain_dealloc_into(self, state.base_task, state.task_blocks);
+    } else {
+        py::chain_dealloc(self, state.base_task);
+    }
     Py_TRASHCAN_END
 }
 
@@ -261,7 +266,13 @@ PyCFunction as_method(Function* function) noexcept {
     return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
 
+PyObject* repr_method(PyObject* self, PyObject*) noexcept {
+    return native(self) == nullptr ? call_stock_method(self, "__repr__", nullptr, 0, nullptr)
+                                   : repr(self);
+}
+
 PyMethodDef methods[] = {
+    {"__repr__", repr_method, METH_NOARGS, nullptr},
     {"cancel", as_method(cancel), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"set_result", set_result, METH_O, nullptr},
     {"set_exception", set_exception, METH_O, nullptr},

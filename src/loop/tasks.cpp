@@ -146,9 +146,7 @@ PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
     if (eager < 0) {
         return nullptr;
     }
-    return core::make_task(reinterpret_cast<PyObject*>(py::state().task_type), coro, self,
-                           given.name, given.context, eager > 0)
-        .release();
+    return core::make_task(coro, self, given.name, given.context, eager > 0).release();
 }
 
 PyObject* create_future(PyObject* self, PyObject*) noexcept {

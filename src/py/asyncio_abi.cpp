@@ -34,13 +34,14 @@ void mirror_new_task(PyObject* task, PyObject* coro, PyObject* context) noexcept
     }
 }
 
-void mirror_done(PyObject* self, PyObject* loop, int state, PyObject* result,
-                 PyObject* exception) noexcept {
+void mirror_done(PyObject* self, PyObject* loop, int state, PyObject* result, PyObject* exception,
+                 PyObject* cancel_message) noexcept {
     if (layout.mirrors) {
         slot_at(self, layout.loop) = loop;
         int_at(self, layout.state) = state;
         slot_at(self, layout.result) = result;
         slot_at(self, layout.exception) = exception;
+        slot_at(self, layout.cancel_message) = cancel_message;
     }
 }
 
@@ -48,9 +49,11 @@ void clear_mirrors(PyObject* self, bool is_task) noexcept {
     if (!layout.mirrors) {
         return;
     }
+    int_at(self, layout.state) = 0;
     slot_at(self, layout.loop) = nullptr;
     slot_at(self, layout.result) = nullptr;
     slot_at(self, layout.exception) = nullptr;
+    slot_at(self, layout.cancel_message) = nullptr;
     if (is_task) {
         slot_at(self, layout.coro) = nullptr;
         slot_at(self, layout.context) = nullptr;

@@ -21,6 +21,7 @@ struct Layout {
     Py_ssize_t state = 0; // int32: 0 pending, 1 cancelled, 2 finished
     Py_ssize_t result = 0;
     Py_ssize_t exception = 0;
+    Py_ssize_t cancel_message = 0;
     Py_ssize_t coro = 0;
     Py_ssize_t name = 0;
     Py_ssize_t context = 0;
@@ -48,9 +49,9 @@ inline std::int32_t& int_at(PyObject* self, Py_ssize_t offset) noexcept {
 }
 
 void mirror_new_task(PyObject* task, PyObject* coro, PyObject* context) noexcept;
-void mirror_done(PyObject* self, PyObject* loop, int state, PyObject* result,
-                 PyObject* exception) noexcept;
-// Before the base's dealloc, which would drop the borrowed pointers.
+void mirror_done(PyObject* self, PyObject* loop, int state, PyObject* result, PyObject* exception,
+                 PyObject* cancel_message) noexcept;
+// Before the base's dealloc, which would drop the borrowed pointers, and before our fields change.
 void clear_mirrors(PyObject* self, bool is_task) noexcept;
 
 // 3.14+: the graph of who awaits whom. The base slot is ours to visit and to clear.

@@ -28,7 +28,8 @@ pending, finished, failed, cancelled = (_asyncio.Future(loop=loop) for _ in rang
 finished.set_result(result)
 failed.set_exception(error)
 failed.exception()
-cancelled.cancel()
+message = 'bucle-probe-message'
+cancelled.cancel(message)
 coro = coroutine()
 context = contextvars.copy_context()
 task = _asyncio.Task(coro, loop=loop, name='bucle-probe', context=context)
@@ -110,14 +111,15 @@ bool probe_mirrors(PyObject* found) noexcept {
     layout.state = find_state(pending, item(found, "finished"), item(found, "cancelled"));
     layout.result = find_pointer(item(found, "finished"), item(found, "result"));
     layout.exception = find_pointer(item(found, "failed"), item(found, "error"));
+    layout.cancel_message = find_pointer(item(found, "cancelled"), item(found, "message"));
     layout.coro = find_pointer(task, item(found, "coro"));
     layout.name = find_pointer(task, item(found, "name"));
     layout.context = find_pointer(task, item(found, "context"));
     layout.cancels = find_cancels(task);
     layout.waiter = find_waiter(task, layout.coro, pending);
     return layout.loop != 0 && layout.state != 0 && layout.result != 0 && layout.exception != 0 &&
-           layout.coro != 0 && layout.name != 0 && layout.context != 0 && layout.cancels != 0 &&
-           layout.waiter != 0;
+           layout.cancel_message != 0 && layout.coro != 0 && layout.name != 0 &&
+           layout.context != 0 && layout.cancels != 0 && layout.waiter != 0;
 }
 
 Ref binary_of_asyncio() noexcept {

@@ -4,6 +4,7 @@
 // object that outlives the module's teardown must still find its types and names.
 #pragma once
 
+#include "py/block_pool.hpp"
 #include "py/names.hpp"
 
 #include <atomic>
@@ -86,6 +87,14 @@ struct State {
     PyTypeObject* timer_handle_type = nullptr;
     PyTypeObject* threadsafe_handle_type = nullptr;
     PyTypeObject* loop_type = nullptr;
+
+    // memory of dead objects of exactly these types
+    BlockPool future_blocks;
+    BlockPool task_blocks;
+    BlockPool iterator_blocks;
+    BlockPool handle_blocks;
+    BlockPool timer_blocks;
+    BlockPool threadsafe_blocks;
 
     void* live_tasks = nullptr; // core/task_registry.cpp: the list of native tasks up to 3.13
     void* live_loops = nullptr; // loop/loop_type.cpp

@@ -72,6 +72,13 @@ void chain_dealloc(PyObject* self, PyTypeObject* base) noexcept {
     }
 }
 
+void chain_dealloc_into(PyObject* self, PyTypeObject* base, BlockPool& pool) noexcept {
+    PyObject_ClearWeakRefs(self);
+    (void)base->tp_clear(self);
+    compat::clear_instance_dict(self);
+    pool.give(self);
+}
+
 bool finalize_before_dealloc(PyObject* self) noexcept {
     return PyObject_CallFinalizerFromDealloc(self) == 0;
 }

@@ -6,8 +6,6 @@
 #include "py/compat.hpp"
 #include "py/state.hpp"
 
-#include <cstring>
-
 namespace bucle::py {
 
 struct TypeRecipe {
@@ -35,6 +33,9 @@ void free_instance(PyObject* self) noexcept;
 // references and dict, frees the memory and drops the type.
 void chain_dealloc(PyObject* self, PyTypeObject* base) noexcept;
 
+// The same for an exact type of ours that has a pool.
+void chain_dealloc_into(PyObject* self, PyTypeObject* base, BlockPool& pool) noexcept;
+
 // The first call of a dealloc: runs the finalizer. False when the object was resurrected.
 [[nodiscard]] bool finalize_before_dealloc(PyObject* self) noexcept;
 
@@ -43,16 +44,6 @@ int visit_type(PyObject* self, visitproc visit, void* arg) noexcept;
 // Zeroed memory of `type` through its allocator.
 inline PyObject* allocate(PyTypeObject* type) noexcept {
     return type->tp_alloc(type, 0);
-}
-
-// The same, not tracked by the cyclic garbage collector.
-inline PyObject* allocate_untracked(PyTypeObject* type) noexcept {
-    PyObject* object = PyObject_GC_New(PyObject, type);
-    if (object != nullptr) {
-        std::memset(reinterpret_cast<char*>(object) + sizeof(PyObject), 0,
-                    static_cast<std::size_t>(type->tp_basicsize) - sizeof(PyObject));
-    }
-    return object;
 }
 
 template <class Own>

@@ -1,0 +1,60 @@
+// BlockPool: memory of dead objects of one exact type, kept for the next ones. Making an object
+// through the allocator costs 40 to 60 ns with the garbage collector's book-keeping, from the pool
+// 10 to 20. One pool a type and interpreter, used with the GIL held.
+//
+// Contract of give(): the object is dead, untracked, and everything that it or its base owned is
+// released, weak references and instance dict included.
+#pragma once
+
+#include "base/free_list.hpp"
+#include "py/python.hpp"
+
+#include <cstring>
+
+namespace bucle::py {
+
+class BlockPool {
+  public:
+    // An untracked object with zeroed fields; null with MemoryError set.
+    PyObject* take(PyTypeObject* type) noexcept {
+        auto* object = static_cast<PyObject*>(blocks_.pop());
+        if (object == nullptr) [[unlikely]] {
+            object = PyObject_GC_New(PyObject, type);
+            if (object == nullptr) {
+                return nullptr;
+            }
+        } else {
+            forget_collection(object);
+            PyObject_Init(object, type);
+        }
+        std::memset(reinterpret_cast<char*>(object) + sizeof(PyObject), 0,
+                    static_cast<std::size_t>(type->tp_basicsize) - sizeof(PyObject));
+        return object;
+    }
+
+    // Keeps the memory, or frees it when the pool is full, and drops the type as tp_dealloc does.
+    void give(PyObject* object) noexcept {
+        PyTypeObject* type = Py_TYPE(object);
+        if (!blocks_.push(object)) {
+            PyObject_GC_Del(object);
+        }
+        Py_DECREF(type);
+    }
+
+  private:
+    // The collector's two words before the object: among others they say that the finalizer ran.
+    static void forget_collection(PyObject* object) noexcept {
+        auto* words = reinterpret_cast<std::uintptr_t*>(object);
+        words[-1] = words[-2] = 0;
+    }
+
+    base::FreeList<256> blocks_;
+};
+
+inline void track(PyObject* object) noexcept {
+    if (PyObject_GC_IsTracked(object) == 0) {
+        PyObject_GC_Track(object);
+    }
+}
+
+} // namespace bucle::py
