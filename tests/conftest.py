@@ -8,11 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from tests import support
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# `--hypothesis-profile full` is the large count; the default keeps an everyday run short.
+settings.register_profile("everyday", max_examples=30)
+settings.register_profile("full", max_examples=1000)
+settings.load_profile("everyday")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,0 +1,1 @@
+"""Random schedules, with stock asyncio as the oracle."""
