@@ -10,7 +10,9 @@ wanted=${PYTHON:-$(default_python)}
 python=$(find_python "$wanted") || die "no interpreter $wanted"
 [ $# -gt 0 ] || set -- core
 case $python in
-    "sid "*) exec "$ROOT/tools/sid.sh" run env PYTHON="${python#sid }" "$ROOT/tools/bench.sh" "$@" ;;
+    "sid "*)
+        exec "$ROOT/tools/sid.sh" run env PYTHON="${python#sid }" "$ROOT/tools/bench.sh" "$@"
+        ;;
 esac
 tag=$(tag_of "$python")
 venv=$ROOT/build/venvs/bench-$tag

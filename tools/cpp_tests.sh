@@ -17,7 +17,8 @@ options=()
 build=$ROOT/build/cpp-$variant
 mkdir -p "$ROOT/build"
 /usr/bin/cmake -S "$ROOT/tests/cpp" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug \
-    -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g" -DBUCLE_SANITIZE="$sanitize" "${options[@]}" >"$build.log" 2>&1 || {
+    -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g" -DBUCLE_SANITIZE="$sanitize" "${options[@]}" \
+    >"$build.log" 2>&1 || {
     cat "$build.log" >&2
     die "configuring failed"
 }
