@@ -6,9 +6,8 @@
 // and nothing is ever called synchronously by it: callbacks and waiters are queued on the loop.
 #pragma once
 
+#include "base/growable.hpp"
 #include "core/scheduler.hpp"
-
-#include <vector>
 
 namespace bucle::core {
 
@@ -23,7 +22,7 @@ struct Callback {
 
 // What most futures never need.
 struct FutureExtras {
-    std::vector<Callback> more_callbacks;
+    base::Growable<Callback> more_callbacks;
     py::Ref cancel_message;
     py::Ref cancelled_error; // the CancelledError to raise once
     py::Ref exception_traceback;

@@ -23,9 +23,7 @@ namespace {
     if (extras == nullptr) {
         return false;
     }
-    try {
-        extras->more_callbacks.push_back({std::move(target), std::move(context), is_waiter});
-    } catch (const std::bad_alloc&) {
+    if (!extras->more_callbacks.push_back({std::move(target), std::move(context), is_waiter})) {
         PyErr_NoMemory();
         return false;
     }
@@ -77,7 +75,7 @@ bool schedule_callbacks(PyObject* self, FutureCore& core) noexcept {
     }
     Callback first = {std::move(core.callback), std::move(core.callback_context),
                       core.callback_is_waiter};
-    std::vector<Callback> more;
+    base::Growable<Callback> more;
     if (core.extras != nullptr) {
         more.swap(core.extras->more_callbacks);
     }
@@ -120,8 +118,7 @@ Py_ssize_t remove_done_callback(FutureCore& core, PyObject* function) noexcept {
         auto& list = core.extras->more_callbacks;
         if (equal > 0 && list[at].target.get() == entry.target.get()) {
             ++removed;
-            const Callback dropped = std::move(list[at]);
-            list.erase(list.begin() + static_cast<std::ptrdiff_t>(at));
+            list.erase(at);
         } else {
             ++at;
         }
@@ -129,10 +126,10 @@ Py_ssize_t remove_done_callback(FutureCore& core, PyObject* function) noexcept {
     // The first place is filled again, so that "no first" means "none".
     if (!core.callback && core.extras != nullptr && !core.extras->more_callbacks.empty()) {
         auto& list = core.extras->more_callbacks;
-        core.callback = std::move(list.front().target);
-        core.callback_context = std::move(list.front().context);
-        core.callback_is_waiter = list.front().is_waiter;
-        list.erase(list.begin());
+        core.callback = std::move(list[0].target);
+        core.callback_context = std::move(list[0].context);
+        core.callback_is_waiter = list[0].is_waiter;
+        list.erase(0);
     }
     return removed;
 }

@@ -10,6 +10,8 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
+#include <vector>
+
 namespace bucle::core {
 
 PyObject* not_initialized() noexcept {
@@ -272,9 +274,6 @@ PyObject* get_source_traceback(PyObject* self, void*) noexcept {
 
 PyObject* get_cancel_message(PyObject* self, void*) noexcept {
     const FutureCore& core = *future_core(self);
-    if (!core.initialized()) {
-        return not_initialized();
-    }
     return value_or_none(core.extras == nullptr ? nullptr : core.extras->cancel_message.get());
 }
 

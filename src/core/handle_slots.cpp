@@ -117,7 +117,7 @@ int set_field(PyObject* self, PyObject* value, void*) noexcept {
 
 PyObject* get_args(PyObject* self, void*) noexcept {
     const HandleCore& core = *handle_core(self);
-    return core.cancelled ? py::new_ref(Py_None) : handle_args_tuple(core).release();
+    return core.callback ? handle_args_tuple(core).release() : py::new_ref(Py_None);
 }
 
 PyObject* get_cancelled(PyObject* self, void*) noexcept {

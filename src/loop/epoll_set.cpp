@@ -7,12 +7,15 @@
 // cannot be taken out at all, which is what generations and reopen() are for.
 #include "loop/epoll_set.hpp"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+
+#include "base/fork_count.hpp"
 
 namespace bucle::loop {
 
@@ -50,7 +53,7 @@ int EpollSet::open() noexcept {
         return 0;
     }
     epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
-    pid_ = getpid();
+    forks_ = base::fork_count();
     return epoll_fd_ < 0 ? errno : 0;
 }
 
@@ -59,7 +62,7 @@ int EpollSet::reopen() noexcept {
     if (fresh < 0) {
         return errno;
     }
-    const pid_t pid = getpid();
+    const bool in_child = forks_ != base::fork_count();
     for (std::size_t i = 0; i != capacity_; ++i) {
         const Slot& known = slots_[i];
         const int fd = static_cast<int>(i);
@@ -67,16 +70,19 @@ int EpollSet::reopen() noexcept {
             continue;
         }
         // In a child the old set is the parent's too, which may have changed it since the fork.
-        const bool ours = pid != pid_ || still_registered(fd);
+        const bool ours = in_child || still_registered(fd);
         if (!ours || control(fresh, EPOLL_CTL_ADD, fd, known.mask, known.generation) != 0) {
             forget(fd);
         }
     }
-    if (epoll_fd_ >= 0) {
-        ::close(epoll_fd_);
+    if (epoll_fd_ < 0) {
+        epoll_fd_ = fresh;
+    } else {
+        // Closes the old one; only a system call that was interrupted half-way could fail here.
+        static_cast<void>(dup3(fresh, epoll_fd_, O_CLOEXEC));
+        ::close(fresh);
     }
-    epoll_fd_ = fresh;
-    pid_ = pid;
+    forks_ = base::fork_count();
     stale_ = false;
     return 0;
 }
@@ -105,6 +111,12 @@ void EpollSet::close() noexcept {
 int EpollSet::set(int fd, unsigned mask) noexcept {
     if (fd < 0 || epoll_fd_ < 0) {
         return EBADF;
+    }
+    if (forks_ != base::fork_count()) [[unlikely]] {
+        // The kernel's set is still the parent's, which must not notice.
+        if (const int error = reopen(); error != 0) {
+            return error;
+        }
     }
     mask &= kReadable | kWritable;
     const bool known = this->mask(fd) != 0;

@@ -8,8 +8,6 @@
 // keeps it alive is told from the present file's by it. Level triggered. One thread at a time.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstddef>
 #include <cstdint>
 
@@ -32,9 +30,10 @@ class EpollSet {
 
     // Results are 0 or an errno. Opening what is open does nothing.
     [[nodiscard]] int open() noexcept;
-    // A new epoll descriptor with all registrations but those of descriptors closed or reused: in
-    // a forked child, which shares the old one with its parent, and when needs_reopen(). Whoever
-    // watches fd() stops before and starts anew afterwards. After a failure the old one is there.
+    // A new epoll set at the same descriptor, with all registrations but those of descriptors that
+    // were closed or reused: when needs_reopen(), and in a forked child, which shares the old one
+    // with its parent. There set() does it by itself. A libuv loop that watches fd() watches it
+    // anew afterwards, or is forked after it. After a failure the old set is still there.
     [[nodiscard]] int reopen() noexcept;
     void close() noexcept;
 
@@ -73,7 +72,7 @@ class EpollSet {
     [[nodiscard]] bool make_slot(int fd) noexcept;
 
     int epoll_fd_ = -1;
-    pid_t pid_ = 0; // whose the epoll descriptor is
+    unsigned forks_ = 0; // base::fork_count() of the process that made the epoll descriptor
     bool stale_ = false;
     Slot* slots_ = nullptr;
     std::size_t capacity_ = 0;

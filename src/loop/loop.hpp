@@ -6,14 +6,13 @@
 // work from another thread wakes it. Callbacks run outside uv_run.
 #pragma once
 
+#include "base/growable.hpp"
 #include "base/intrusive_list.hpp"
 #include "base/timer_heap.hpp"
 #include "core/scheduler.hpp"
 #include "loop/epoll_set.hpp"
 #include "py/args.hpp"
 #include "uv/loop.hpp"
-
-#include <vector>
 
 namespace bucle::loop {
 
@@ -36,8 +35,8 @@ struct LoopCore : core::Scheduler {
     base::TimerHeap<PyObject> timers;
     uv::Loop uv;
     EpollSet descriptors;
-    std::vector<Watch> watches; // by descriptor
-    std::size_t watched = 0;    // descriptors with a reader or a writer
+    base::Growable<Watch> watches; // by descriptor
+    std::size_t watched = 0;       // descriptors with a reader or a writer
 
     py::Ref task_factory;
     py::Ref current_handle; // in debug mode

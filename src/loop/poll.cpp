@@ -149,28 +149,33 @@ void wake_from_thread(LoopCore& core) noexcept {
 }
 
 bool renew_after_fork(LoopCore& core) noexcept {
+    // libuv first: until then a change of what it watches would reach the parent's descriptors.
     core.forked = false;
-    core.uv.unwatch_backend();
-    if (core.descriptors.is_open()) {
-        if (core.signal_fd >= 0) {
-            (void)core.descriptors.set(core.signal_fd, 0);
+    if (core.uv.is_open()) {
+        const uv::Status status = core.uv.fork();
+        if (!status.ok()) {
+            return raise_os_error(status.errnum());
         }
+        core.uv.unwatch_backend();
+    }
+    if (core.descriptors.is_open()) {
         if (const int error = core.descriptors.reopen(); error != 0) {
             return raise_os_error(error);
+        }
+        if (core.signal_fd >= 0) { // the pair of the parent
+            (void)core.descriptors.set(core.signal_fd, 0);
         }
     }
     core.signal_fd = -1;
     core.wakeup_fd_set = false;
-    if (core.uv.is_open()) {
-        const uv::Status status = core.uv.fork();
-        return status.ok() || raise_os_error(status.errnum());
-    }
     return true;
 }
 
 void close_descriptors(LoopCore& core) noexcept {
     drop_watches(core);
-    core.uv.unwatch_backend();
+    if (!core.forked) {
+        core.uv.unwatch_backend();
+    }
     core.uv.close();
     core.descriptors.close();
 }

@@ -8,6 +8,8 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
+#include <vector>
+
 namespace bucle::loop {
 namespace {
 

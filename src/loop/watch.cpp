@@ -26,6 +26,8 @@ unsigned mask_of(const Watch& watch) noexcept {
            (watch.writer != nullptr ? EpollSet::kWritable : 0U);
 }
 
+constexpr int kTooLarge = -2; // no descriptor, but no error either before it is to be watched
+
 // The number behind an int or an object with fileno(); -1 with asyncio's error set.
 int descriptor_of(PyObject* object) noexcept {
     py::Ref number;
@@ -48,7 +50,10 @@ int descriptor_of(PyObject* object) noexcept {
     if (fd == -1 && PyErr_Occurred() != nullptr) {
         return -1;
     }
-    if (fd < 0 || fd > INT_MAX) {
+    if (fd > INT_MAX) {
+        return kTooLarge;
+    }
+    if (fd < 0) {
         PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %ld", fd);
         return -1;
     }
@@ -68,9 +73,7 @@ bool ensure_no_transport(PyObject* self, PyObject* fd) noexcept {
 Watch* watch_of(LoopCore& core, int fd) noexcept {
     const auto at = static_cast<std::size_t>(fd);
     if (at >= core.watches.size()) {
-        try {
-            core.watches.resize(at + 16);
-        } catch (const std::bad_alloc&) {
+        if (!core.watches.extend_to(at + 16)) {
             PyErr_NoMemory();
             return nullptr;
         }
@@ -113,7 +116,13 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
     }
     LoopCore& core = *loop_core(self);
     const int fd = core::check_closed(core) ? descriptor_of(given.args[0]) : -1;
+    if (fd == kTooLarge) {
+        PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int");
+    }
     if (fd < 0) {
+        return nullptr;
+    }
+    if (core.forked && !renew_after_fork(core)) {
         return nullptr;
     }
     bool failed = false;
@@ -162,10 +171,10 @@ PyObject* remove(PyObject* self, PyObject* object) noexcept {
         Py_RETURN_FALSE;
     }
     const int fd = descriptor_of(object);
-    if (fd < 0) {
+    if (fd == -1 || (core.forked && !renew_after_fork(core))) {
         return nullptr;
     }
-    if (static_cast<std::size_t>(fd) >= core.watches.size()) {
+    if (fd == kTooLarge || static_cast<std::size_t>(fd) >= core.watches.size()) {
         Py_RETURN_FALSE;
     }
     Watch& watch = core.watches[static_cast<std::size_t>(fd)];
@@ -190,7 +199,7 @@ PyObject* watched_events(PyObject* self, PyObject* object) noexcept {
     const LoopCore& core = *loop_core(self);
     const int fd = descriptor_of(object);
     if (fd < 0) {
-        return nullptr;
+        return fd == kTooLarge ? PyLong_FromLong(0) : nullptr;
     }
     const auto at = static_cast<std::size_t>(fd);
     return PyLong_FromUnsignedLong(at < core.watches.size() ? mask_of(core.watches[at]) : 0);
@@ -229,7 +238,7 @@ bool queue_ready_descriptors(LoopCore& core) noexcept {
 }
 
 void drop_watches(LoopCore& core) noexcept {
-    std::vector<Watch> watches;
+    base::Growable<Watch> watches;
     watches.swap(core.watches);
     core.watched = 0;
     for (const Watch& watch : watches) {

@@ -6,11 +6,11 @@
 // process (libuv), so its memory is left behind instead.
 #include "uv/loop.hpp"
 
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdlib>
 #include <thread>
+
+#include "base/fork_count.hpp"
 
 namespace bucle::uv {
 
@@ -54,8 +54,8 @@ Status Loop::open(bool measure_idle) noexcept {
         static_cast<void>(uv_loop_configure(loop, UV_METRICS_IDLE_TIME));
     }
     loop_ = loop;
-    pid_ = getpid();
-    broken_ = false;
+    forks_ = base::fork_count();
+    usable_ = Status();
     woken_ = timer_fired_ = backend_ready_ = false;
     Status status = open_wakeup();
     if (status) {
@@ -88,7 +88,7 @@ Status Loop::open_wakeup() noexcept {
 // Afterwards no thread is inside wake() with the handle, nor will one be.
 void Loop::shut_wakeup() noexcept {
     wakeable_.store(false);
-    if (pid_ != getpid()) {
+    if (in_child()) {
         wakers_.store(0); // threads of the parent, which never return here
     }
     while (wakers_.load() != 0) {
@@ -101,11 +101,11 @@ void Loop::close() noexcept {
     if (loop_ == nullptr) {
         return;
     }
-    if (pid_ != getpid() && !broken_) {
+    if (in_child() && usable_) {
         // Closing handles would take descriptors out of the parent's epoll set.
         static_cast<void>(fork());
     }
-    if (broken_) {
+    if (!usable_) {
         drop_loop();
         return;
     }
@@ -137,20 +137,20 @@ void Loop::drop_loop() noexcept {
 }
 
 Status Loop::fork() noexcept {
-    if (loop_ == nullptr) {
+    if (loop_ == nullptr || !in_child()) {
         return Status();
     }
-    if (broken_) {
-        return Status(UV_EBADF);
+    if (!usable_) {
+        return usable_;
     }
     const Status status(uv_loop_fork(loop_));
     if (!status) {
-        broken_ = true;
+        usable_ = status;
         return status;
     }
     // A new wake-up handle: before 1.46 the old one, if it was pending, stays so for ever.
     shut_wakeup();
-    pid_ = getpid();
+    forks_ = base::fork_count();
     if (const Status opened = open_wakeup(); !opened) {
         return opened;
     }
@@ -159,11 +159,11 @@ Status Loop::fork() noexcept {
 }
 
 int Loop::run_nowait() noexcept {
-    return loop_ == nullptr || broken_ ? 0 : uv_run(loop_, UV_RUN_NOWAIT);
+    return loop_ == nullptr || !usable_ ? 0 : uv_run(loop_, UV_RUN_NOWAIT);
 }
 
 int Loop::run_once() noexcept {
-    return loop_ == nullptr || broken_ ? 0 : uv_run(loop_, UV_RUN_ONCE);
+    return loop_ == nullptr || !usable_ ? 0 : uv_run(loop_, UV_RUN_ONCE);
 }
 
 void Loop::stop() noexcept {
@@ -214,6 +214,11 @@ Status Loop::watch_backend(int fd) noexcept {
         return Status(UV_EBADF);
     }
     unwatch_backend();
+    if (in_child()) {
+        if (const Status forked = fork(); !forked.ok()) {
+            return forked;
+        }
+    }
     Status status =
         backend_.init(this, [this, fd](uv_poll_t* poll) { return uv_poll_init(loop_, poll, fd); });
     if (!status) {
@@ -233,6 +238,9 @@ Status Loop::watch_backend(int fd) noexcept {
 }
 
 void Loop::unwatch_backend() noexcept {
+    if (backend_ && in_child() && !fork().ok()) {
+        backend_.abandon(); // closing it would take the descriptor out of the parent's epoll set
+    }
     backend_.close();
     backend_ready_ = false;
 }
@@ -243,6 +251,10 @@ std::uint64_t Loop::idle_ns() const noexcept {
 
 Metrics Loop::metrics() const noexcept {
     return loop_ == nullptr ? Metrics{} : uv::metrics(loop_);
+}
+
+bool Loop::in_child() const noexcept {
+    return forks_ != base::fork_count();
 }
 
 bool Loop::owns(const uv_handle_t* handle) const noexcept {

@@ -4,11 +4,9 @@
 // Invariant: while open, the wake-up is active and referenced, so run_once() always blocks until
 // something happens; the other two are unreferenced and never decide whether it blocks.
 // run_*() may be called without the GIL: our callbacks only set plain flags, read after the run.
-// All but wake() belong to the thread that runs the loop. A forked child calls fork() before
-// anything else, or only close(); until then descriptors are shared with the parent.
+// All but wake() belong to the thread that runs the loop. A forked child calls fork() before it
+// runs the loop; until then descriptors are shared with the parent, which no function here changes.
 #pragma once
-
-#include <sys/types.h>
 
 #include <atomic>
 #include <cstdint>
@@ -34,7 +32,7 @@ class Loop {
 
     // In the child: new descriptors in place of the shared ones. The first run returns at once,
     // since a wake-up of the parent's may have been under way. After a failure only close().
-    // The backend is still watched; whoever reopens it watches the new descriptor afterwards.
+    // What was watched still is, by number. Does nothing in the process that opened the loop.
     Status fork() noexcept;
 
     // One uv_run each, the result is uv_run's. run_once blocks until wake(), the timer, the
@@ -81,6 +79,7 @@ class Loop {
         flag = false;
         return was;
     }
+    [[nodiscard]] bool in_child() const noexcept;
     [[nodiscard]] bool owns(const uv_handle_t* handle) const noexcept;
     Status open_wakeup() noexcept;
     void shut_wakeup() noexcept;
@@ -90,8 +89,8 @@ class Loop {
     Handle<uv_async_t> wakeup_;
     Handle<uv_timer_t> timer_;
     Handle<uv_poll_t> backend_;
-    pid_t pid_ = 0;
-    bool broken_ = false; // uv_loop_fork failed: the loop must not be run any more
+    unsigned forks_ = 0; // base::fork_count() of the process whose descriptors these are
+    Status usable_;      // else what uv_loop_fork failed with: the loop must not be run any more
     bool woken_ = false;
     bool timer_fired_ = false;
     bool backend_ready_ = false;
