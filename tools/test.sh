@@ -17,6 +17,11 @@ one() {
     local python=$1 tag runner
     tag=$(tag_of "$python") || return
     "$ROOT/tools/build_inplace" "$python" "$preset" || return
+    # Debian keeps CPython's own tests in a package of their own
+    if [[ $python == /usr/bin/* ]] && ! "$python" -c 'import test.test_asyncio' 2>/dev/null; then
+        need_apt "lib$("$python" -c 'import sys
+print("python%d.%d" % sys.version_info[:2])')-testsuite" || return
+    fi
     runner=$(env_python "$python" test) || return
     mkdir -p "$ROOT/build/reports"
     say "tests on Python $tag"
