@@ -65,6 +65,9 @@ class Pair {
 
 inline int open_descriptors() {
     DIR* const folder = opendir("/proc/self/fd");
+    if (folder == nullptr) {
+        return -1;
+    }
     int count = -3; // the folder itself, and the entries for it and its parent
     while (readdir(folder) != nullptr) {
         ++count;

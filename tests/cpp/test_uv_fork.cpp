@@ -114,6 +114,37 @@ TEST_CASE("a child that only closes the loop does not touch the parent's") {
     check_untouched(loop, pipe);
 }
 
+TEST_CASE("a child that stops watching, or watches something else, does not touch the parent's") {
+    Loop loop;
+    REQUIRE(loop.open().ok());
+    const Pair pipe = Pair::pipe();
+    const Pair other = Pair::pipe();
+    REQUIRE(loop.watch_backend(pipe[0]).ok());
+    loop.run_nowait();
+    const int unwatched = in_child([&] {
+        loop.unwatch_backend();
+        return loop.fork().ok() && !loop.watches_backend() ? 0 : 1;
+    });
+    CHECK(unwatched == 0);
+    check_untouched(loop, pipe);
+    const int watched = in_child([&] {
+        if (!loop.watch_backend(other[0]).ok() || !other.write()) {
+            return 1;
+        }
+        for (int i = 0; i != 3; ++i) {
+            loop.run_once();
+        }
+        return loop.take_backend_ready() ? 0 : 2;
+    });
+    CHECK(watched == 0);
+    check_untouched(loop, pipe);
+    loop.unwatch_backend();
+    const int first_watch = in_child([&] { return loop.watch_backend(pipe[0]).ok() ? 0 : 1; });
+    CHECK(first_watch == 0);
+    REQUIRE(loop.watch_backend(pipe[0]).ok());
+    check_untouched(loop, pipe);
+}
+
 TEST_CASE("a child without descriptors to spare can still close") {
     Loop loop;
     REQUIRE(loop.open().ok());
@@ -128,10 +159,17 @@ TEST_CASE("a child without descriptors to spare can still close") {
         if (loop.fork().errnum() != EMFILE) {
             return 1;
         }
+        if (loop.fork().errnum() != EMFILE) {
+            return 5; // still, though another attempt would fail differently
+        }
         if (loop.run_nowait() != 0 || loop.run_once() != 0) {
             return 2;
         }
         loop.wake();
+        loop.unwatch_backend();
+        if (loop.watch_backend(pipe[0]).ok()) {
+            return 4;
+        }
         loop.close();
         return loop.is_open() ? 3 : 0;
     });
