@@ -21,7 +21,7 @@ import pytest
 
 import bucle
 from bucle import loop as completion
-from tests.support import Implementation, outcome
+from tests.support import Implementation, check_script, outcome
 
 # Private state of the stock loops that the core keeps in another form.
 KEPT_BY_THE_CORE = {
@@ -310,6 +310,36 @@ def test_subprocess_on_a_loop_of_another_thread() -> None:
         return await asyncio.to_thread(bucle.run, main())
 
     assert bucle.run(elsewhere()) == 0
+
+
+WATCHER = """
+import asyncio, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+asyncio.set_child_watcher(getattr(asyncio, sys.argv[1])())
+async def main():
+    processes = [await asyncio.create_subprocess_exec("sh", "-c", f"exit {n}") for n in range(5)]
+    print([await process.wait() for process in processes])
+if impl.native:
+    import bucle as library
+else:
+    library = asyncio
+library.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "set_child_watcher"), reason="watchers are gone")
+@pytest.mark.parametrize(
+    "watcher",
+    [
+        "FastChildWatcher",
+        "MultiLoopChildWatcher",
+        "PidfdChildWatcher",
+        "SafeChildWatcher",
+        "ThreadedChildWatcher",
+    ],
+)
+def test_subprocess_with_every_child_watcher(impl: Implementation, watcher: str) -> None:
+    assert check_script(WATCHER, watcher, impl=impl.name) == "[0, 1, 2, 3, 4]\n"
 
 
 def test_sendfile(loop: Any, tmp_path: Any) -> None:
