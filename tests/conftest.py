@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,6 +41,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pairs = [(types, loop) for types in names for loop in names]
         ids = [f"{types}_types-{loop}_loop" for types, loop in pairs]
         metafunc.parametrize("world", pairs, indirect=True, ids=ids)
+
+
+def pytest_collection_finish() -> None:
+    # Every world is followed by two collections: they need not look at pytest's own objects.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -148,6 +148,8 @@ def run(options: argparse.Namespace) -> None:
         out.flush()
 
     faulthandler.enable()
+    # A background job inherits an ignored SIGINT, which the tests of interrupts do not expect.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cases = build_cases(options.upstream, Implementation(options.module, install=options.install))
     if cases is None:
         emit({"event": "absent"})

@@ -1,0 +1,1 @@
+"""Many operations and many cycles: nothing may leak or grow."""
