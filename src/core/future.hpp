@@ -119,6 +119,13 @@ py::Ref make_future_iterator(PyObject* future) noexcept;
 extern PyMethodDef future_methods[];
 extern PyGetSetDef future_getset[];
 PyObject* future_await(PyObject* self) noexcept;
+
+// `await future` in a coroutine needs no iterator object: the future is its own (future_iter.cpp).
+PyObject* future_await_itself(PyObject* self) noexcept;
+PyObject* future_next(PyObject* self) noexcept;
+PySendResult future_send(PyObject* self, PyObject* value, PyObject** out) noexcept;
+// Takes __next__ out of the type's dict, where making the type put it: a Future is no Iterator.
+[[nodiscard]] bool hide_next(PyTypeObject* type) noexcept;
 PyObject* not_initialized() noexcept;
 
 } // namespace bucle::core

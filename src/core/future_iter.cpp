@@ -1,5 +1,7 @@
-// The iterator behind `await future`: yields the future once while it is pending, then returns its
-// result. Driven by am_send, so that a finished future costs no exception.
+// `await future`: yields the future once while it is pending, then returns its result: by am_send,
+// or by tp_iternext, which the interpreter's own SEND calls; there None costs no exception. The exact types are their own iterators: nothing is
+// allocated for an await. The iterator object, as asyncio has it with send, throw and close, is what
+// iter(), __await__() and subclasses give; it holds nothing but the future.
 #include "core/future.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -15,46 +17,62 @@ Iterator& as_iterator(PyObject* self) noexcept {
     return *reinterpret_cast<Iterator*>(self);
 }
 
-PySendResult send(PyObject* self, PyObject*, PyObject** out) noexcept {
-    Iterator& iterator = as_iterator(self);
+// One resumption of an await: PYGEN_NEXT with the future itself, or its outcome.
+PySendResult resume(PyObject* future, PyObject** out) noexcept {
+    FutureCore& core = *future_core(future);
     *out = nullptr;
-    if (!iterator.future) {
-        *out = py::new_ref(Py_None);
-        return PYGEN_RETURN;
-    }
-    FutureCore& core = *future_core(iterator.future.get());
     if (core.pending()) {
         if (core.blocking) {
             (void)py::raise_runtime_error("await wasn't used with future");
             return PYGEN_ERROR;
         }
         core.blocking = true;
-        *out = iterator.future.clone().release();
+        *out = py::new_ref(future);
         return PYGEN_NEXT;
     }
-    const py::Ref future = std::move(iterator.future);
-    *out = future_result(future.get(), core).release();
+    *out = future_result(future, core).release();
     return *out == nullptr ? PYGEN_ERROR : PYGEN_RETURN;
+}
+
+// The same for tp_iternext, where a result is a StopIteration.
+PyObject* as_next(PySendResult outcome, PyObject* value) noexcept {
+    if (outcome != PYGEN_RETURN) {
+        return value;
+    }
+    const py::Ref held = py::Ref::steal(value);
+    if (value == Py_None) {
+        return nullptr; // an iterator that ends without an error returns None
+    }
+    if (!PyTuple_Check(value) && !PyExceptionInstance_Check(value)) {
+        PyErr_SetObject(PyExc_StopIteration, value);
+        return nullptr;
+    }
+    // These must not be unpacked or raised: hence an instance.
+    py::Ref stop = py::call(PyExc_StopIteration, held.get());
+    if (stop) {
+        py::compat::put_exception(std::move(stop));
+    }
+    return nullptr;
+}
+
+PySendResult send(PyObject* self, PyObject*, PyObject** out) noexcept {
+    Iterator& iterator = as_iterator(self);
+    if (!iterator.future) {
+        *out = py::new_ref(Py_None);
+        return PYGEN_RETURN;
+    }
+    const py::Ref future = iterator.future.clone();
+    const PySendResult outcome = resume(future.get(), out);
+    if (outcome == PYGEN_RETURN || !future_core(future.get())->pending()) {
+        iterator.future.reset();
+    }
+    return outcome;
 }
 
 PyObject* next(PyObject* self) noexcept {
     PyObject* value = nullptr;
-    switch (send(self, Py_None, &value)) {
-    case PYGEN_NEXT:
-        return value;
-    case PYGEN_RETURN: {
-        const py::Ref held = py::Ref::steal(value);
-        // A tuple or an exception as the value must not be unpacked by the constructor.
-        py::Ref stop = py::call(PyExc_StopIteration, held.get());
-        if (stop) {
-            py::compat::put_exception(std::move(stop));
-        }
-        return nullptr;
-    }
-    case PYGEN_ERROR:
-        break;
-    }
-    return nullptr;
+    const PySendResult outcome = send(self, Py_None, &value);
+    return as_next(outcome, value);
 }
 
 PyObject* send_method(PyObject* self, PyObject*) noexcept {
@@ -146,6 +164,24 @@ PyMethodDef methods[] = {
 };
 
 } // namespace
+
+PyObject* future_await_itself(PyObject* self) noexcept {
+    return future_core(self)->initialized() ? py::new_ref(self) : not_initialized();
+}
+
+PySendResult future_send(PyObject* self, PyObject*, PyObject** out) noexcept {
+    return resume(self, out);
+}
+
+PyObject* future_next(PyObject* self) noexcept {
+    PyObject* value = nullptr;
+    const PySendResult outcome = resume(self, &value);
+    return as_next(outcome, value);
+}
+
+bool hide_next(PyTypeObject* type) noexcept {
+    return PyDict_DelItemString(type->tp_dict, "__next__") == 0;
+}
 
 py::Ref make_future_iterator(PyObject* future) noexcept {
     py::State& state = py::state();

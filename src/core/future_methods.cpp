@@ -348,14 +348,16 @@ void finalize(PyObject* self) noexcept {
 }
 
 void dealloc(PyObject* self) noexcept {
-    if (!py::finalize_before_dealloc(self)) {
+    const bool exact = Py_TYPE(self) == py::state().future_type;
+    if ((!exact || future_core(self)->log_traceback) && !py::finalize_before_dealloc(self)) {
         return;
     }
     PyObject_GC_UnTrack(self);
     py::abi::clear_mirrors(self, false);
     clear_future(*future_core(self));
     py::State& state = py::state();
-    if (Py_TYPE(self) == state.future_type) {
+    if (exact) {
+        py::abi::clear_awaited_by(self);
         py::chain_dealloc_into(self, state.base_future, state.future_blocks);
     } else {
         py::chain_dealloc(self, state.base_future);
@@ -426,7 +428,9 @@ bool make_future_types(PyObject* module) noexcept {
         {Py_tp_clear, reinterpret_cast<void*>(clear)},
         {Py_tp_repr, reinterpret_cast<void*>(repr)},
         {Py_tp_iter, reinterpret_cast<void*>(future_await)},
-        {Py_am_await, reinterpret_cast<void*>(future_await)},
+        {Py_am_await, reinterpret_cast<void*>(future_await_itself)},
+        {Py_tp_iternext, reinterpret_cast<void*>(future_next)},
+        {Py_am_send, reinterpret_cast<void*>(future_send)},
         {Py_tp_getset, future_getset},
         {0, nullptr},
     };
@@ -434,7 +438,7 @@ bool make_future_types(PyObject* module) noexcept {
         "bucle.Future",    slots,      sizeof(FutureCore), alignof(FutureCore),
         state.base_future, state.meta, Py_TPFLAGS_BASETYPE};
     state.future_type = py::make_type(module, recipe, &future_offset);
-    return state.future_type != nullptr &&
+    return state.future_type != nullptr && hide_next(state.future_type) &&
            py::add_methods_for(state.future_type, state.base_future, future_methods) &&
            make_future_iterator_type(module);
 }

@@ -23,6 +23,7 @@ struct HandleCore {
 
 struct TimerCore : HandleCore {
     double when = 0;
+    py::Ref given_when; // the number as it was given; null: the float of `when`
     bool scheduled = false;
 };
 

@@ -135,7 +135,8 @@ int init(PyObject* self, PyObject* args, PyObject* kwargs) noexcept {
 }
 
 PyObject* timer_when(PyObject* self, PyObject* = nullptr) noexcept {
-    return PyFloat_FromDouble(timer_core(self)->when);
+    const TimerCore& timer = *timer_core(self);
+    return timer.given_when ? timer.given_when.clone().release() : PyFloat_FromDouble(timer.when);
 }
 
 PyObject* get_when(PyObject* self, void*) noexcept {
@@ -148,6 +149,7 @@ int set_when(PyObject* self, PyObject* value, void*) noexcept {
         return -1;
     }
     timer_core(self)->when = when;
+    timer_core(self)->given_when = py::Ref::borrow(value);
     return 0;
 }
 
@@ -175,6 +177,7 @@ int timer_init(PyObject* self, PyObject* args, PyObject* kwargs) noexcept {
         return -1;
     }
     timer_core(self)->when = when;
+    timer_core(self)->given_when = py::Ref::borrow(given[0]);
     return 0;
 }
 
@@ -314,6 +317,11 @@ int handle_traverse(PyObject* self, visitproc visit, void* arg) noexcept {
     for (PyObject* object : core->args) {
         Py_VISIT(object);
     }
+    if (PyType_IsSubtype(Py_TYPE(self), py::state().timer_handle_type)) {
+        if (const int stop = timer_core(self)->given_when.visit(visit, arg); stop != 0) {
+            return stop;
+        }
+    }
     if (const int stop = py::compat::visit_instance_dict(self, visit, arg); stop != 0) {
         return stop;
     }
@@ -331,6 +339,9 @@ int handle_clear(PyObject* self) noexcept {
     for (PyObject*& object : core->args) {
         py::clear(object);
     }
+    if (PyType_IsSubtype(Py_TYPE(self), py::state().timer_handle_type)) {
+        timer_core(self)->given_when.reset();
+    }
     return 0;
 }
 
@@ -347,7 +358,7 @@ void handle_dealloc(PyObject* self) noexcept {
         py::free_instance(self);
         return;
     }
-    PyObject_ClearWeakRefs(self);
+    py::compat::clear_weakrefs(self);
     pool->give(self);
 }
 

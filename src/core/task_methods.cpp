@@ -244,7 +244,10 @@ void finalize(PyObject* self) noexcept {
 }
 
 void dealloc(PyObject* self) noexcept {
-    if (!py::finalize_before_dealloc(self)) {
+    const bool exact = Py_TYPE(self) == py::state().task_type;
+    // The finalizer has something to say of few; a subclass may have one of its own.
+    if ((!exact || task_core(self)->pending() || task_core(self)->log_traceback) &&
+        !py::finalize_before_dealloc(self)) {
         return;
     }
     PyObject_GC_UnTrack(self);
@@ -253,7 +256,9 @@ void dealloc(PyObject* self) noexcept {
     clear_fields(self);
     task_core(self)->own_name.reset();
     py::State& state = py::state();
-    if (Py_TYPE(self) == state.task_type) {
+    if (exact) {
+        py::abi::forget_task(self);
+        py::abi::clear_awaited_by(self);
         py::chain_dealloc_into(self, state.base_task, state.task_blocks);
     } else {
         py::chain_dealloc(self, state.base_task);
@@ -345,7 +350,9 @@ bool make_task_type(PyObject* module) noexcept {
         {Py_tp_clear, reinterpret_cast<void*>(clear)},
         {Py_tp_repr, reinterpret_cast<void*>(repr)},
         {Py_tp_iter, reinterpret_cast<void*>(future_await)},
-        {Py_am_await, reinterpret_cast<void*>(future_await)},
+        {Py_am_await, reinterpret_cast<void*>(future_await_itself)},
+        {Py_tp_iternext, reinterpret_cast<void*>(future_next)},
+        {Py_am_send, reinterpret_cast<void*>(future_send)},
         {Py_tp_getset, getset},
         {0, nullptr},
     };
@@ -353,7 +360,8 @@ bool make_task_type(PyObject* module) noexcept {
                                    alignof(TaskCore),  state.base_task, state.meta,
                                    Py_TPFLAGS_BASETYPE};
     state.task_type = py::make_type(module, recipe, &task_offset);
-    return state.task_type != nullptr && add_getset(state.task_type, future_getset) &&
+    return state.task_type != nullptr && hide_next(state.task_type) &&
+           add_getset(state.task_type, future_getset) &&
            py::add_methods_for(state.task_type, state.base_task, future_methods) &&
            py::add_methods_for(state.task_type, state.base_task, methods);
 }

@@ -111,7 +111,11 @@ PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
     if (when == -1 && PyErr_Occurred() != nullptr) {
         return nullptr;
     }
-    return schedule(*loop_core(self), when, given);
+    py::Ref handle = py::Ref::steal(schedule(*loop_core(self), when, given));
+    if (handle && !PyFloat_CheckExact(given.args[0])) {
+        core::timer_core(handle.get())->given_when = py::Ref::borrow(given.args[0]);
+    }
+    return handle.release();
 }
 
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,

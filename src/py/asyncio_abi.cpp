@@ -121,12 +121,63 @@ void clear_awaited_by(PyObject* self) noexcept {
     }
 }
 
+// CPython's own links: a circular list through the tasks, next before prev.
+namespace {
+
+struct Links {
+    Links* next;
+    Links* prev;
+};
+
+Links& links_at(void* object, Py_ssize_t offset) noexcept {
+    return *reinterpret_cast<Links*>(static_cast<char*>(object) + offset);
+}
+
+} // namespace
+
 bool register_task(PyObject* task) noexcept {
-    return !layout.registers_tasks || static_cast<bool>(call(functions().register_task, task));
+    if (!layout.registers_tasks) {
+        return true;
+    }
+    if (!layout.fast_current_task) {
+        return static_cast<bool>(call(functions().register_task, task));
+    }
+    Links& node = links_at(task, layout.node);
+    if (node.next == nullptr) {
+        Links& head = links_at(PyThreadState_Get(), layout.thread_tasks_head);
+        node.prev = head.prev;
+        node.next = &head;
+        head.prev->next = &node;
+        head.prev = &node;
+    }
+    return true;
 }
 
 bool unregister_task(PyObject* task) noexcept {
-    return !layout.registers_tasks || static_cast<bool>(call(functions().unregister_task, task));
+    if (!layout.registers_tasks) {
+        return true;
+    }
+    if (!layout.fast_current_task) {
+        return static_cast<bool>(call(functions().unregister_task, task));
+    }
+    Links& node = links_at(task, layout.node);
+    if (node.next != nullptr) {
+        node.prev->next = node.next;
+        node.next->prev = node.prev;
+        node.next = node.prev = nullptr;
+    }
+    return true;
+}
+
+void forget_task(PyObject* task) noexcept {
+    if (!layout.mirrors) {
+        return;
+    }
+    int_at(task, layout.cancels) = 0;
+    Py_CLEAR(slot_at(task, layout.name));
+    if (layout.registers_tasks) {
+        reinterpret_cast<char*>(task)[layout.is_task] = 0;
+    }
 }
 
 bool enter_task(PyObject* loop, PyObject* task) noexcept {

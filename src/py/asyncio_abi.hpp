@@ -30,6 +30,8 @@ struct Layout {
     Py_ssize_t is_task = 0;
     Py_ssize_t awaited_by = 0;
     Py_ssize_t awaited_by_is_set = 0;
+    Py_ssize_t node = 0;              // of a task, in the thread's list
+    Py_ssize_t thread_tasks_head = 0; // the list itself
     Py_ssize_t thread_running_loop = 0;
     Py_ssize_t thread_running_task = 0;
 };
@@ -53,6 +55,9 @@ void mirror_done(PyObject* self, PyObject* loop, int state, PyObject* result, Py
                  PyObject* cancel_message) noexcept;
 // Before the base's dealloc, which would drop the borrowed pointers, and before our fields change.
 void clear_mirrors(PyObject* self, bool is_task) noexcept;
+
+// The numbers and the name that the base's fields hold for a task; for a task that dies.
+void forget_task(PyObject* task) noexcept;
 
 // 3.14+: the graph of who awaits whom. The base slot is ours to visit and to clear.
 [[nodiscard]] bool add_awaited_by(PyObject* future, PyObject* waiter) noexcept;

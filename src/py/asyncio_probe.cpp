@@ -150,6 +150,19 @@ bool thread_offsets_hold(const State& state, const AsyncioDebugOffsets& offsets,
     return holds;
 }
 
+// The probe's task is registered, so it must be met on the way around the thread's list.
+bool list_holds_task(PyObject* task) noexcept {
+    struct Links {
+        Links* next;
+        Links* prev;
+    };
+    auto* const head = reinterpret_cast<Links*>(reinterpret_cast<char*>(PyThreadState_Get()) +
+                                                layout.thread_tasks_head);
+    auto* const node = reinterpret_cast<Links*>(reinterpret_cast<char*>(task) + layout.node);
+    // It was made last: it stands at the tail.
+    return head->prev == node && node->next == head && node->prev->next == node;
+}
+
 void probe_debug_section(const State& state, PyObject* found) noexcept {
     AsyncioDebugOffsets offsets = {};
     Ref path = binary_of_asyncio();
@@ -170,10 +183,13 @@ void probe_debug_section(const State& state, PyObject* found) noexcept {
     layout.is_task = static_cast<Py_ssize_t>(offsets.task.is_task);
     layout.awaited_by = static_cast<Py_ssize_t>(offsets.task.awaited_by);
     layout.awaited_by_is_set = static_cast<Py_ssize_t>(offsets.task.awaited_by_is_set);
+    layout.node = static_cast<Py_ssize_t>(offsets.task.node);
+    layout.thread_tasks_head = static_cast<Py_ssize_t>(offsets.thread.tasks_head);
     layout.registers_tasks = true;
     layout.thread_running_loop = static_cast<Py_ssize_t>(offsets.thread.running_loop);
     layout.thread_running_task = static_cast<Py_ssize_t>(offsets.thread.running_task);
-    layout.fast_current_task = thread_offsets_hold(state, offsets, item(found, "loop"));
+    layout.fast_current_task = thread_offsets_hold(state, offsets, item(found, "loop")) &&
+                               list_holds_task(item(found, "task"));
     if (!layout.fast_current_task) {
         layout.reason = "the thread state's slots were not found";
     }

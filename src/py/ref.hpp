@@ -16,11 +16,10 @@ class [[nodiscard]] Ref {
     Ref(const Ref&) = delete;
     Ref& operator=(const Ref&) = delete;
     Ref& operator=(Ref&& other) noexcept {
-        PyObject* old = std::exchange(object_, other.release());
-        Py_XDECREF(old);
+        decref(std::exchange(object_, other.release()));
         return *this;
     }
-    ~Ref() { Py_XDECREF(object_); }
+    ~Ref() { decref(object_); }
 
     static Ref steal(PyObject* object) noexcept { return Ref(object); }
     static Ref borrow(PyObject* object) noexcept { return Ref(Py_XNewRef(object)); }
@@ -32,7 +31,7 @@ class [[nodiscard]] Ref {
     PyObject* get() const noexcept { return object_; }
     PyObject* release() noexcept { return std::exchange(object_, nullptr); }
     Ref clone() const noexcept { return borrow(object_); }
-    void reset() noexcept { Py_XDECREF(release()); }
+    void reset() noexcept { decref(release()); }
     explicit operator bool() const noexcept { return object_ != nullptr; }
     bool operator==(const PyObject* object) const noexcept { return object_ == object; }
 
@@ -41,6 +40,13 @@ class [[nodiscard]] Ref {
     }
 
   private:
+    // Left to itself the compiler makes a function of it, called several times a task step.
+    [[gnu::always_inline]] static void decref(PyObject* object) noexcept {
+        if (object != nullptr) {
+            Py_DECREF(object);
+        }
+    }
+
     explicit Ref(PyObject* object) noexcept : object_(object) {}
     PyObject* object_ = nullptr;
 };

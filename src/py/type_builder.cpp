@@ -22,6 +22,7 @@ PyTypeObject* make_type(PyObject* module, const TypeRecipe& recipe, std::size_t*
     if (type == nullptr) {
         return nullptr;
     }
+    compat::drop_inline_values(reinterpret_cast<PyTypeObject*>(type));
     if (offset != nullptr) {
         *offset = place;
     }
@@ -58,7 +59,7 @@ bool add_methods_for(PyTypeObject* type, PyTypeObject* receiver, PyMethodDef* me
 
 void free_instance(PyObject* self) noexcept {
     PyTypeObject* type = Py_TYPE(self);
-    PyObject_ClearWeakRefs(self);
+    compat::clear_weakrefs(self);
     compat::clear_instance_dict(self);
     type->tp_free(self);
     Py_DECREF(type);
@@ -72,10 +73,25 @@ void chain_dealloc(PyObject* self, PyTypeObject* base) noexcept {
     }
 }
 
+// Whether no field of the base was ever used: nearly always, since our methods shadow the base's.
+static bool is_zero(PyObject* self, PyTypeObject* base) noexcept {
+    const auto* words = reinterpret_cast<const std::uintptr_t*>(self);
+    const auto count = static_cast<std::size_t>(base->tp_basicsize) / sizeof(std::uintptr_t);
+    std::uintptr_t seen = 0;
+    for (std::size_t i = sizeof(PyObject) / sizeof(std::uintptr_t); i != count; ++i) {
+        seen |= words[i];
+    }
+    return seen == 0;
+}
+
 void chain_dealloc_into(PyObject* self, PyTypeObject* base, BlockPool& pool) noexcept {
-    PyObject_ClearWeakRefs(self);
-    (void)base->tp_clear(self);
-    compat::clear_instance_dict(self);
+    compat::clear_weakrefs(self);
+    if (!is_zero(self, base)) {
+        (void)base->tp_clear(self);
+    }
+    if (compat::may_have_instance_dict(self)) {
+        compat::clear_instance_dict(self);
+    }
     pool.give(self);
 }
 
