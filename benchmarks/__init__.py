@@ -2,5 +2,6 @@
 
 Run as ``python -m benchmarks core``. One file a subject holds the workloads; the other files
 are the harness: ``loops`` (who is compared), ``sample`` (one measurement in a fresh process),
-``compare`` (the interleaved rounds) and ``report`` (statistics, tables, JSON).
+``compare`` (the interleaved rounds), ``report`` (statistics, tables, JSON) and ``publish`` (figures
+in the README and the manual).
 """

@@ -1,6 +1,7 @@
 """The command line: ``python -m benchmarks SUBJECT [--loops A,B] [--rounds N] [--json FILE]``.
 
 It prints one Markdown report to standard output; progress goes to standard error.
+``python -m benchmarks publish`` writes the results that are kept into the README and the manual.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks import publish
 from benchmarks.compare import compare
 from benchmarks.loops import DEFAULT, PAIRS
 from benchmarks.report import document, markdown
@@ -21,7 +23,7 @@ PAIR_WORKLOADS = "sleep_zero,create_task,gather_1000,future_wakeup"
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("subject", choices=list(SUBJECTS))
+    parser.add_argument("subject", choices=[*SUBJECTS, "publish"])
     parser.add_argument("--loops", help="comma-separated; asyncio is always measured")
     parser.add_argument("--only", help="comma-separated workloads")
     parser.add_argument("--rounds", type=int, default=9, help="samples a cell (default 9)")
@@ -37,6 +39,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Compare and report."""
     options = arguments()
+    if options.subject == "publish":
+        publish.main()
+        return
     subject = SUBJECTS[options.subject]
     names = options.loops.split(",") if options.loops else PAIRS if options.pairs else DEFAULT
     only = options.only or (PAIR_WORKLOADS if options.pairs else None)

@@ -11,7 +11,6 @@ import datetime
 import os
 import platform
 import statistics
-import sys
 import sysconfig
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -100,7 +99,6 @@ def machine() -> dict[str, str]:
         "python": f"{platform.python_version()} ({' '.join(platform.python_build())})",
         "python_compiler": platform.python_compiler(),
         "python_flags": flags,
-        "python_executable": sys.executable,
     }
 
 

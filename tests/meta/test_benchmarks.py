@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import publish
 from benchmarks.compare import Cell, Run, Sample, compare, rotation
 from benchmarks.loops import CONTENDERS, DEFAULT, REFERENCE, Contender
 from benchmarks.report import Spread, document, markdown, noise, ratio, ratios_table
@@ -108,6 +109,14 @@ def test_failed_cell_is_shown_with_its_reason() -> None:
     report = markdown(run, absolute=True)
     assert "| fails | asyncio |" in report
     assert "Failed: uvloop, call_soon: exit status 1: boom" in report
+
+
+@pytest.mark.parametrize("page", publish.PAGES, ids=lambda page: page.name)
+def test_published_figures_are_the_measured_ones(page: Path) -> None:
+    """Nobody typed a number: `python -m benchmarks publish` would change nothing."""
+    text = page.read_text()
+    assert publish.FIGURES.search(text)
+    assert publish.with_figures(text) == text
 
 
 def test_missing_loop_is_reported() -> None:

@@ -1,0 +1,97 @@
+"""Write measured figures into the README and the manual, so that nobody types a number.
+
+A page names a result between ``<!-- figures NAME -->`` and ``<!-- end of figures -->``;
+what stands between them is made from ``benchmarks/results/NAME.json``. A test checks that it was.
+CPU time is what is published: it bears a loaded machine. The exception is a workload that waits,
+where waiting is the point.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from benchmarks.loops import REFERENCE
+from benchmarks.report import TOO_NOISY
+from benchmarks.subjects import SUBJECTS
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = [ROOT / "README.md", ROOT / "docs" / "performance.md"]
+FIGURES = re.compile(r"(<!-- figures (\S+) -->\n).*?(<!-- end of figures -->)", re.S)
+WAITING = {"gil_handover"}
+
+
+def _times(entry: dict[str, Any], clock: str) -> str:
+    """Return how many times as fast as asyncio a loop was, as text."""
+    spread = entry[f"times_asyncio_{clock}"]
+    if entry["failure"] is not None or spread is None:
+        return "fails"
+    ratio = spread["median"]
+    return f"{ratio:.1f}" if ratio >= 0.95 else f"{ratio:.2f}"
+
+
+def _with_bold_best(cells: list[str]) -> list[str]:
+    """Mark the best of a row, unless that is most of the row or no better than asyncio."""
+    best = max(float(cell) for cell in cells if cell != "fails")
+    if best <= 1.0 or cells.count(f"{best:.1f}") > 3:
+        return cells
+    return [f"**{cell}**" if cell == f"{best:.1f}" else cell for cell in cells]
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return one result as a Markdown table, the fastest loops of each row in bold."""
+    subject = SUBJECTS[result["subject"]]
+    loops = [name for name in result["versions"] if name != REFERENCE]
+    lines = [
+        f"| times asyncio | asyncio, us | {' | '.join(loops)} |",
+        f"| --- | {' | '.join(['---:'] * (len(loops) + 1))} |",
+    ]
+    entries = {(entry["workload"], entry["loop"]): entry for entry in result["results"]}
+    for name, workload in subject.items():
+        if (name, REFERENCE) not in entries:
+            continue
+        clock = "wall" if name in WAITING else "cpu"
+        samples = sorted(entries[name, REFERENCE][clock])
+        reference = samples[len(samples) // 2] * 1e6
+        digits = 2 if reference < 10 else 0
+        cells = _with_bold_best([_times(entries[name, loop], clock) for loop in loops])
+        lines.append(f"| {workload.title} | {reference:.{digits}f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def caption(result: dict[str, Any], name: str) -> str:
+    """Say where, when and with what it was measured."""
+    machine = result["machine"]
+    versions = ", ".join(
+        f"{loop} {version}"
+        for loop, version in result["versions"].items()
+        if loop not in (REFERENCE, "bucle+install")
+    )
+    busy = ", beside other work" if result["noise"]["spread"] >= TOO_NOISY else ""
+    text = (
+        f"Python {machine['python'].split()[0]}, {machine['kernel']}, {machine['cpus']} x "
+        f"{machine['cpu']}{busy}, {machine['date'][:10]}, medians of {result['rounds']} rounds "
+        f"({versions}; every sample is in `benchmarks/results/{name}.json`)."
+    )
+    return textwrap.fill(text, 100, break_on_hyphens=False)
+
+
+def figures(name: str) -> str:
+    """Return what a page shows of one result."""
+    result = json.loads((RESULTS / f"{name}.json").read_text())
+    return f"\n{table(result)}\n\n{caption(result, name)}\n\n"
+
+
+def with_figures(text: str) -> str:
+    """Return a page with all its figures renewed."""
+    return FIGURES.sub(lambda found: found[1] + figures(found[2]) + found[3], text)
+
+
+def main() -> None:
+    """Renew all pages."""
+    for page in PAGES:
+        page.write_text(with_figures(page.read_text()))
