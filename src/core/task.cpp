@@ -57,8 +57,9 @@ bool init_name(PyObject* self, TaskCore& core, PyObject* name) noexcept {
 
 bool init_context(TaskCore& core, PyObject* context) noexcept {
     if (context == nullptr || context == Py_None) {
-        core.context = py::Ref::steal(PyContext_CopyCurrent());
-        return static_cast<bool>(core.context);
+        bool failed = false;
+        core.context = copy_current_context(failed);
+        return !failed;
     }
     if (py::compat::kContextTypeChecked && !PyContext_CheckExact(context)) {
         PyErr_Format(PyExc_TypeError, "a contextvars.Context was expected, got %s",
@@ -105,6 +106,9 @@ bool init_task(PyObject* self, TaskCore& core, PyObject* coro, PyObject* loop, P
     }
     core.log_destroy_pending = true;
     py::abi::mirror_new_task(self, coro, core.context.get());
+    if (!scheduler_of(core.loop.get()) && task_context(self, core) == nullptr) {
+        return false;
+    }
     if (eager_start) {
         const int running = loop_is_running(core.loop.get());
         if (running != 0) {
@@ -131,6 +135,14 @@ py::Ref make_task(PyObject* coro, PyObject* loop, PyObject* name, PyObject* cont
 std::int32_t& cancel_count(PyObject* self, TaskCore& core) noexcept {
     return py::abi::layout.mirrors ? py::abi::int_at(self, py::abi::layout.cancels)
                                    : core.own_cancels;
+}
+
+PyObject* task_context(PyObject* self, TaskCore& core) noexcept {
+    if (!core.context) {
+        core.context = make_empty_context();
+        py::abi::mirror_context(self, core.context.get());
+    }
+    return core.context.get();
 }
 
 void drop_coro(PyObject* self, TaskCore& core) noexcept {

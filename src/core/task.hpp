@@ -9,8 +9,8 @@ namespace bucle::core {
 
 struct TaskCore : FutureCore {
     py::Ref coro;
-    py::Ref waits_for; // asyncio's _fut_waiter
-    py::Ref context;
+    py::Ref waits_for;  // asyncio's _fut_waiter
+    py::Ref context;    // null: an empty one, not made yet or given back
     py::Ref step_error; // to be thrown in at the next step
     py::Ref own_name;   // where the base's name slot is unknown (see py::abi)
     std::int32_t own_cancels = 0;
@@ -38,7 +38,9 @@ py::Ref make_task(PyObject* coro, PyObject* loop, PyObject* name, PyObject* cont
 
 // For the loop: runs a ring entry in the task's context. Errors as of task_step; those that are
 // not to leave the loop went to the exception handler.
-[[nodiscard]] bool run_task_entry(PyObject* task, ReadyKind kind) noexcept;
+// `spare`: an empty context or null, lent to a task that has none and taken back from one that
+// is done and left it empty.
+[[nodiscard]] bool run_task_entry(PyObject* task, ReadyKind kind, py::Ref& spare) noexcept;
 
 // The first step, now, inside the constructor.
 [[nodiscard]] bool task_eager_start(PyObject* task, TaskCore& core) noexcept;
@@ -60,6 +62,8 @@ int cancel_any(PyObject* future, PyObject* message) noexcept; // 1 accepted, 0 n
 
 [[nodiscard]] bool init_task(PyObject* self, TaskCore& core, PyObject* coro, PyObject* loop,
                              PyObject* name, PyObject* context, bool eager_start) noexcept;
+// The task's context, made if need be (borrowed); null with an error set.
+PyObject* task_context(PyObject* self, TaskCore& core) noexcept;
 PyObject* task_name(PyObject* self, TaskCore& core) noexcept; // new reference
 [[nodiscard]] bool set_task_name(PyObject* self, TaskCore& core, PyObject* name) noexcept;
 std::int32_t& cancel_count(PyObject* self, TaskCore& core) noexcept;

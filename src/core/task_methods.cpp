@@ -85,8 +85,14 @@ PyObject* get_coro(PyObject* self, PyObject*) noexcept {
 
 PyObject* get_context(PyObject* self, PyObject*) noexcept {
     TaskCore* core = native(self);
-    return core == nullptr ? call_stock_method(self, "get_context", nullptr, 0, nullptr)
-                           : value_or_none(core->context);
+    if (core == nullptr) {
+        return call_stock_method(self, "get_context", nullptr, 0, nullptr);
+    }
+    if (!core->initialized()) {
+        Py_RETURN_NONE;
+    }
+    PyObject* context = task_context(self, *core);
+    return context == nullptr ? nullptr : py::new_ref(context);
 }
 
 PyObject* get_stack(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwnames) noexcept {

@@ -1,5 +1,6 @@
 // One step of a task: mark it current, send or throw, read what came out. The order of the
 // questions and every text is that of _asyncio's task_step.
+#include "core/context.hpp"
 #include "core/handle.hpp"
 #include "core/task.hpp"
 #include "py/asyncio_abi.hpp"
@@ -127,9 +128,11 @@ bool wait_for_foreign(PyObject* task, TaskCore& core, py::Ref future) noexcept {
         return complain_of_loop(task, core, future.get());
     }
     py::Ref wakeup = make_wakeup(task);
-    if (!wakeup || PyObject_SetAttr(future.get(), names._asyncio_future_blocking, Py_False) < 0 ||
+    PyObject* const context = task_context(task, core);
+    if (!wakeup || context == nullptr ||
+        PyObject_SetAttr(future.get(), names._asyncio_future_blocking, Py_False) < 0 ||
         !py::call_method_kw(future.get(), names.add_done_callback, names.kw_context, wakeup.get(),
-                            core.context.get()) ||
+                            context) ||
         !py::abi::add_awaited_by_any(future.get(), task)) {
         return false;
     }
@@ -247,6 +250,17 @@ bool step_inner(PyObject* task, TaskCore& core, py::Ref error) noexcept {
     return report_to_loop(core.loop.get(), std::move(report));
 }
 
+// A context that a done task leaves empty, and that nobody else holds, serves the next task.
+void take_back_context(PyObject* task, TaskCore& core, py::Ref context, py::Ref& spare) noexcept {
+    core.context.reset();
+    if (py::is_sole_owner(context.get()) && is_empty_context(context.get())) {
+        py::abi::mirror_context(task, nullptr);
+        spare = std::move(context);
+    } else {
+        core.context = std::move(context);
+    }
+}
+
 } // namespace
 
 bool task_step(PyObject* task, TaskCore& core, py::Ref error) noexcept {
@@ -302,7 +316,7 @@ bool schedule_task_step(PyObject* task, TaskCore& core) noexcept {
     Scheduler* scheduler = scheduler_of(core.loop.get());
     if (scheduler == nullptr || scheduler->foreign()) {
         py::Ref step = make_step(task);
-        return step && call_soon(core.loop.get(), step.get(), nullptr, core.context.get());
+        return step && call_soon(core.loop.get(), step.get(), nullptr, task_context(task, core));
     }
     return (scheduler->gate == 0 || check_gate(*scheduler)) &&
            push_ready(*scheduler, ReadyKind::task_step, py::Ref::borrow(task));
@@ -313,23 +327,33 @@ bool schedule_task_wakeup(PyObject* task, PyObject* future) noexcept {
     Scheduler* scheduler = scheduler_of(core.loop.get());
     if (scheduler == nullptr || scheduler->foreign()) {
         py::Ref wakeup = make_wakeup(task);
-        return wakeup && call_soon(core.loop.get(), wakeup.get(), future, core.context.get());
+        return wakeup && call_soon(core.loop.get(), wakeup.get(), future, task_context(task, core));
     }
     return (scheduler->gate == 0 || check_gate(*scheduler)) &&
            push_ready(*scheduler, ReadyKind::task_wakeup, py::Ref::borrow(task));
 }
 
-bool run_task_entry(PyObject* task, ReadyKind kind) noexcept {
+bool run_task_entry(PyObject* task, ReadyKind kind, py::Ref& spare) noexcept {
     TaskCore& core = *task_core(task);
-    const py::Ref context = core.context.clone();
-    if (PyContext_Enter(context.get()) < 0) {
+    if (!core.context) {
+        core.context = spare ? std::move(spare) : make_empty_context();
+        py::abi::mirror_context(task, core.context.get());
+    }
+    py::Ref context = core.context.clone();
+    if (!context || PyContext_Enter(context.get()) < 0) {
         return report_step_error(task, core);
     }
     const py::Ref future = kind == ReadyKind::task_wakeup ? core.waits_for.clone() : py::Ref();
     const bool ok = future ? task_wakeup(task, core, future.get())
                            : task_step(task, core, std::move(core.step_error));
     if (ok) [[likely]] {
-        return PyContext_Exit(context.get()) == 0;
+        if (PyContext_Exit(context.get()) < 0) {
+            return false;
+        }
+        if (!core.pending() && core.context == context.get()) {
+            take_back_context(task, core, std::move(context), spare);
+        }
+        return true;
     }
     {
         const py::ErrorScope keep;
@@ -345,8 +369,8 @@ bool run_task_entry(PyObject* task, ReadyKind kind) noexcept {
 
 bool task_eager_start(PyObject* task, TaskCore& core) noexcept {
     // The context first: entering it can fail, and then the current task must be untouched.
-    const py::Ref context = core.context.clone();
-    if (PyContext_Enter(context.get()) < 0) {
+    const py::Ref context = py::Ref::borrow(task_context(task, core));
+    if (!context || PyContext_Enter(context.get()) < 0) {
         return false;
     }
     const py::Ref loop = core.loop.clone();

@@ -79,8 +79,9 @@ bool run_handle_entry(LoopCore& core, PyObject* handle) noexcept {
 }
 
 bool run_entry(LoopCore& core, Ready entry) noexcept {
-    return entry.kind() == ReadyKind::handle ? run_handle_entry(core, entry.object())
-                                             : core::run_task_entry(entry.object(), entry.kind());
+    return entry.kind() == ReadyKind::handle
+               ? run_handle_entry(core, entry.object())
+               : core::run_task_entry(entry.object(), entry.kind(), core.spare_context);
 }
 
 // The Handle that debug mode shows for an entry; a step is shown as a handle of its step function.

@@ -21,12 +21,18 @@ PyObject* running_loop_of_thread() noexcept {
 
 } // namespace
 
+void mirror_context(PyObject* task, PyObject* context) noexcept {
+    if (layout.mirrors) {
+        slot_at(task, layout.context) = context == nullptr ? state().empty_context : context;
+    }
+}
+
 void mirror_new_task(PyObject* task, PyObject* coro, PyObject* context) noexcept {
     if (!layout.mirrors) {
         return;
     }
     slot_at(task, layout.coro) = coro;
-    slot_at(task, layout.context) = context;
+    mirror_context(task, context);
     // asyncio.Task.cancel(t) forwards to the waiter's cancel(): the waiter is the task itself.
     slot_at(task, layout.waiter) = task;
     if (layout.registers_tasks) {

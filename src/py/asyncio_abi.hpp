@@ -51,6 +51,8 @@ inline std::int32_t& int_at(PyObject* self, Py_ssize_t offset) noexcept {
 }
 
 void mirror_new_task(PyObject* task, PyObject* coro, PyObject* context) noexcept;
+// Null: none is made yet, an empty one of the interpreter's stands in (its readers do not check).
+void mirror_context(PyObject* task, PyObject* context) noexcept;
 void mirror_done(PyObject* self, PyObject* loop, int state, PyObject* result, PyObject* exception,
                  PyObject* cancel_message) noexcept;
 // Before the base's dealloc, which would drop the borrowed pointers, and before our fields change.

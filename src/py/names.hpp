@@ -9,8 +9,9 @@
     X(__class__)                                                                                   \
     X(_asyncio_future_blocking)                                                                    \
     X(_asyncio_awaited_by)                                                                         \
-    X(_asyncgen_finalizer_hook) X(_asyncgen_firstiter_hook) X(_callback) X(_close_resources)       \
-        X(_context) X(_loop) X(_source_traceback) X(_timer_handle_cancelled) X(add_done_callback)  \
+    X(_asyncgen_finalizer_hook)                                                                    \
+    X(_asyncgen_firstiter_hook) X(_callback) X(_close_resources) X(_context) X(_loop)              \
+        X(_source_traceback) X(_timer_handle_cancelled) X(add_done_callback)                       \
             X(call_exception_handler) X(call_soon) X(cancel) X(context) X(coro) X(eager_start)     \
                 X(exception) X(fileno) X(finalizer) X(firstiter) X(future) X(get_debug)            \
                     X(get_loop) X(handle) X(is_running) X(loop) X(message) X(msg) X(name)          \

@@ -200,6 +200,7 @@ State* make_state() noexcept {
     state->callback_source_takes_debug = keywords && PyDict_Check(keywords.get()) &&
                                          PyDict_GetItemString(keywords.get(), "debug") != nullptr;
     PyErr_Clear();
+    state->empty_context = PyContext_New();
     state->create_task_rules = find_create_task_rules();
     const std::lock_guard lock(detail::registry_mutex);
     detail::registry()[id] = state;

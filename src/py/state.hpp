@@ -99,6 +99,7 @@ struct State {
     void* live_tasks = nullptr; // core/task_registry.cpp: the list of native tasks up to 3.13
     void* live_loops = nullptr; // loop/loop_type.cpp
     PyObject* native_loop_methods = nullptr; // loop/overrides.cpp: name to descriptor
+    PyObject* empty_context = nullptr;       // see abi::mirror_context
     std::uint64_t task_counter = 0;
     CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
