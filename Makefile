@@ -1,5 +1,6 @@
 # The verbs of this project. Each calls one script in tools/, which does all set-up it needs (Debian
 # packages, virtual environments, the build) and is quick when that is done. `make` shows the list.
+# PYTHON=3.14 chooses the interpreter of a target, PYTHONS="3.13 3.14" those of `test`.
 PYTHONS ?=
 
 .PHONY: help demo test test-all dev lint bench wheel asan tsan docs clean
@@ -13,6 +14,7 @@ help:
 	@echo 'make wheel           a repaired wheel in dist/, smoke-tested in an empty environment'
 	@echo 'make asan | tsan     the tests under the sanitizers'
 	@echo 'make docs | clean    the manual in build/docs; remove all that was built'
+	@echo 'PYTHON=3.14 before or after a target chooses its interpreter'
 
 demo:     ; @tools/demo.sh
 test:     ; @tools/test.sh $(PYTHONS)

@@ -95,6 +95,18 @@ find_python() {
     esac
 }
 
+# pick_python ARGUMENT...: sets `python` to $PYTHON, or to the machine's own where that is not set.
+# Where only the sid folder has it, this very script runs there instead, with the same arguments.
+pick_python() {
+    python=$(find_python "${PYTHON:-$(default_python)}") || die "no interpreter ${PYTHON:-}"
+    case $python in
+        sid\ *)
+            exec "$ROOT/tools/sid.sh" run env PYTHON="${python#sid }" \
+                "$ROOT/tools/$(basename "$0")" "$@"
+            ;;
+    esac
+}
+
 # env_python PYTHON GROUP...: the interpreter of a virtual environment that holds the dependency
 # groups of pyproject.toml and has the checkout's python/ on its path, made where it is missing
 env_python() {

