@@ -97,7 +97,9 @@ void finish(PyObject* self, FutureCore& core, FutureState state) noexcept {
     core.state = state;
     py::abi::mirror_done(self, core.loop.get(), static_cast<int>(state), core.result.get(),
                          core.exception.get(),
-                         core.extras == nullptr ? nullptr : core.extras->cancel_message.get());
+                         core.extras == nullptr        ? nullptr
+                         : core.extras->thrown_message ? core.extras->thrown_message.get()
+                                                       : core.extras->cancel_message.get());
 }
 
 } // namespace
@@ -251,8 +253,9 @@ int visit_future(const FutureCore& core, visitproc visit, void* arg) noexcept {
     if (core.extras == nullptr) {
         return 0;
     }
-    for (const py::Ref* ref : {&core.extras->cancel_message, &core.extras->cancelled_error,
-                               &core.extras->exception_traceback, &core.extras->source_traceback}) {
+    for (const py::Ref* ref :
+         {&core.extras->cancel_message, &core.extras->thrown_message, &core.extras->cancelled_error,
+          &core.extras->exception_traceback, &core.extras->source_traceback}) {
         if (const int stop = ref->visit(visit, arg); stop != 0) {
             return stop;
         }

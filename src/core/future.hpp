@@ -24,6 +24,7 @@ struct Callback {
 struct FutureExtras {
     base::Growable<Callback> more_callbacks;
     py::Ref cancel_message;
+    py::Ref thrown_message;  // of a CancelledError that ended a task
     py::Ref cancelled_error; // the CancelledError to raise once
     py::Ref exception_traceback;
     py::Ref source_traceback;

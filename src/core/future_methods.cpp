@@ -266,9 +266,6 @@ int set_log_traceback(PyObject* self, PyObject* value, void*) noexcept {
 
 PyObject* get_source_traceback(PyObject* self, void*) noexcept {
     const FutureCore& core = *future_core(self);
-    if (!core.initialized()) {
-        return not_initialized();
-    }
     return value_or_none(core.extras == nullptr ? nullptr : core.extras->source_traceback.get());
 }
 

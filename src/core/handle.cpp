@@ -75,14 +75,6 @@ py::Ref fill_handle(py::Ref handle, HandleCore& core, Scheduler& scheduler, PyOb
     return handle;
 }
 
-py::Ref take_handle(py::BlockPool& pool, PyTypeObject* type, bool tracked) noexcept {
-    py::Ref handle = py::Ref::steal(pool.take(type));
-    if (handle && tracked) {
-        py::track(handle.get());
-    }
-    return handle;
-}
-
 py::Ref call_callback(HandleCore& core) noexcept {
     PyObject* callback = core.callback.get();
     if (core.nargs == HandleCore::kTuple) {
@@ -145,8 +137,8 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
 
 py::Ref make_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
                     Py_ssize_t nargs, PyObject* context, bool tracked) noexcept {
-    py::State& state = py::state();
-    py::Ref handle = take_handle(state.handle_blocks, state.handle_type, tracked);
+    PyTypeObject* type = py::state().handle_type;
+    py::Ref handle = py::Ref::steal(tracked ? py::allocate(type) : py::allocate_untracked(type));
     if (!handle) {
         return handle;
     }
@@ -156,8 +148,7 @@ py::Ref make_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* a
 
 py::Ref make_timer_handle(Scheduler& scheduler, double when, PyObject* callback,
                           PyObject* const* args, Py_ssize_t nargs, PyObject* context) noexcept {
-    py::State& state = py::state();
-    py::Ref handle = take_handle(state.timer_blocks, state.timer_handle_type, true);
+    py::Ref handle = py::Ref::steal(py::allocate(py::state().timer_handle_type));
     if (!handle) {
         return handle;
     }
@@ -171,8 +162,8 @@ py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObjec
     if constexpr (!py::compat::kHasThreadSafeHandle) {
         return make_handle(scheduler, callback, args, nargs, context, tracked);
     }
-    py::State& state = py::state();
-    py::Ref handle = take_handle(state.threadsafe_blocks, state.threadsafe_handle_type, tracked);
+    PyTypeObject* type = py::state().threadsafe_handle_type;
+    py::Ref handle = py::Ref::steal(tracked ? py::allocate(type) : py::allocate_untracked(type));
     if (!handle) {
         return handle;
     }

@@ -39,6 +39,14 @@ void wait_until_not_running(PyObject* self) noexcept {
     }
 }
 
+// Most handles are plain ones, of which many die at once: no walk of the bases for them.
+bool is_timer(PyObject* self) noexcept {
+    const py::State& state = py::state();
+    PyTypeObject* type = Py_TYPE(self);
+    return type != state.handle_type && type != state.threadsafe_handle_type &&
+           PyType_IsSubtype(type, state.timer_handle_type) != 0;
+}
+
 // Tells the loop, which counts the cancelled timers in its heap; a stand-in loop through Python.
 bool tell_timer_cancelled(PyObject* self) noexcept {
     const TimerCore& core = *timer_core(self);
@@ -317,7 +325,7 @@ int handle_traverse(PyObject* self, visitproc visit, void* arg) noexcept {
     for (PyObject* object : core->args) {
         Py_VISIT(object);
     }
-    if (PyType_IsSubtype(Py_TYPE(self), py::state().timer_handle_type)) {
+    if (is_timer(self)) {
         if (const int stop = timer_core(self)->given_when.visit(visit, arg); stop != 0) {
             return stop;
         }
@@ -339,7 +347,7 @@ int handle_clear(PyObject* self) noexcept {
     for (PyObject*& object : core->args) {
         py::clear(object);
     }
-    if (PyType_IsSubtype(Py_TYPE(self), py::state().timer_handle_type)) {
+    if (is_timer(self)) {
         timer_core(self)->given_when.reset();
     }
     return 0;
@@ -348,18 +356,7 @@ int handle_clear(PyObject* self) noexcept {
 void handle_dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
     (void)handle_clear(self);
-    py::State& state = py::state();
-    PyTypeObject* type = Py_TYPE(self);
-    py::BlockPool* pool = type == state.handle_type              ? &state.handle_blocks
-                          : type == state.timer_handle_type      ? &state.timer_blocks
-                          : type == state.threadsafe_handle_type ? &state.threadsafe_blocks
-                                                                 : nullptr;
-    if (pool == nullptr) {
-        py::free_instance(self);
-        return;
-    }
-    py::compat::clear_weakrefs(self);
-    pool->give(self);
+    py::free_instance(self);
 }
 
 bool make_handle_types(PyObject* module) noexcept {

@@ -38,6 +38,14 @@ bool complete_with_result(PyObject* task, TaskCore& core, PyObject* result) noex
     return finished(task, core) && future_set_result(task, core, result);
 }
 
+// Null when there is none, or more than one.
+py::Ref only_argument(PyObject* exception) noexcept {
+    PyObject* args = reinterpret_cast<PyBaseExceptionObject*>(exception)->args;
+    return args != nullptr && PyTuple_GET_SIZE(args) == 1
+               ? py::Ref::borrow(PyTuple_GET_ITEM(args, 0))
+               : py::Ref();
+}
+
 bool complete_with_error(PyObject* task, TaskCore& core) noexcept {
     py::Ref error = py::compat::take_exception();
     if (PyErr_GivenExceptionMatches(error.get(), py::state().cancelled_error) != 0) {
@@ -45,6 +53,7 @@ bool complete_with_error(PyObject* task, TaskCore& core) noexcept {
         if (extras == nullptr) {
             return false;
         }
+        extras->thrown_message = only_argument(error.get());
         extras->cancelled_error = std::move(error);
         return finished(task, core) &&
                (future_cancel(task, core, nullptr) || PyErr_Occurred() == nullptr);

@@ -3,6 +3,7 @@
 #include "loop/loop.hpp"
 #include "py/call.hpp"
 
+#include <bit>
 #include <cmath>
 #include <ctime>
 #include <limits>
@@ -19,32 +20,16 @@ double seconds_of(std::int64_t ns) noexcept {
     return static_cast<double>(ns) / 1e9;
 }
 
-std::int64_t deadline_of(double when) noexcept {
-    constexpr double kFarthest = 9.2e9; // seconds; beyond it, and for NaN: never
-    if (!(when < kFarthest)) {
-        return std::numeric_limits<std::int64_t>::max();
+std::int64_t timer_key(double when) noexcept {
+    if (std::isnan(when)) {
+        return std::numeric_limits<std::int64_t>::max(); // never
     }
-    if (when < -kFarthest) {
-        return std::numeric_limits<std::int64_t>::min();
-    }
-    auto ns = static_cast<std::int64_t>(std::ceil(when * 1e9));
-    while (seconds_of(ns) < when) { // the product was rounded down
-        ++ns;
-    }
-    return ns;
+    const auto bits = std::bit_cast<std::int64_t>(when + 0.0);
+    return bits >= 0 ? bits : std::numeric_limits<std::int64_t>::min() - bits;
 }
 
-bool now_ns(LoopCore& core, std::int64_t& out) noexcept {
-    if (!core.time_overridden) [[likely]] {
-        out = monotonic_ns();
-        return true;
-    }
-    double seconds = 0;
-    if (!now_seconds(core, seconds)) {
-        return false;
-    }
-    out = deadline_of(seconds);
-    return true;
+double when_of(std::int64_t key) noexcept {
+    return std::bit_cast<double>(key >= 0 ? key : std::numeric_limits<std::int64_t>::min() - key);
 }
 
 bool now_seconds(LoopCore& core, double& out) noexcept {

@@ -75,9 +75,11 @@ inline LoopCore* loop_core(PyObject* loop) noexcept {
 // clock.cpp
 std::int64_t monotonic_ns() noexcept;
 double seconds_of(std::int64_t ns) noexcept;
-std::int64_t deadline_of(double when) noexcept; // the first ns whose seconds are not below `when`
+// The order of times as an int64: keys compare as the numbers do, so that timers are ordered and due
+// exactly by loop.time(), with no rounding in between. NaN comes last.
+std::int64_t timer_key(double when) noexcept;
+double when_of(std::int64_t key) noexcept;
 // loop.time(), an overridden one included. False with an error set.
-[[nodiscard]] bool now_ns(LoopCore& core, std::int64_t& out) noexcept;
 [[nodiscard]] bool now_seconds(LoopCore& core, double& out) noexcept;
 
 // run.cpp
@@ -97,7 +99,7 @@ void close_descriptors(LoopCore& core) noexcept;
 [[nodiscard]] bool renew_after_fork(LoopCore& core) noexcept;
 
 // timers.cpp
-[[nodiscard]] bool fire_due_timers(LoopCore& core, std::int64_t now) noexcept;
+[[nodiscard]] bool fire_due_timers(LoopCore& core, double now) noexcept;
 void drop_timers(LoopCore& core) noexcept;
 void count_cancelled_timer(core::Scheduler& scheduler) noexcept;
 PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,

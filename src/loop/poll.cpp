@@ -8,7 +8,8 @@
 #include "py/error.hpp"
 #include "py/gil.hpp"
 
-#include <limits>
+#include <algorithm>
+#include <cmath>
 
 #include <sched.h>
 
@@ -84,15 +85,15 @@ bool arm_timer(LoopCore& core) noexcept {
         core.uv.disarm();
         return true;
     }
-    std::int64_t now = 0;
-    if (!now_ns(core, now)) {
+    double now = 0;
+    if (!now_seconds(core, now)) {
         return false;
     }
     // At most a day, as in asyncio; the poll after it looks again.
-    constexpr std::int64_t kLongest = 24LL * 3600 * 1'000'000'000;
-    const std::int64_t when = core.timers.top().when;
-    const std::int64_t delay = when <= now ? 0 : when - now;
-    core.uv.arm(delay > kLongest || delay < 0 ? kLongest : delay);
+    constexpr double kLongest = 24 * 3600;
+    const double delay = when_of(core.timers.top().when) - now;
+    const double bounded = delay > 0 ? std::min(delay, kLongest) : std::isnan(delay) ? kLongest : 0;
+    core.uv.arm(static_cast<std::int64_t>(std::ceil(bounded * 1e9)));
     return true;
 }
 

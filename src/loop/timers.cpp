@@ -43,7 +43,7 @@ PyObject* schedule(LoopCore& core, double when, const CallbackArgs& given) noexc
     if (!handle) {
         return nullptr;
     }
-    if (!core.timers.push(deadline_of(when), handle.get())) {
+    if (!core.timers.push(timer_key(when), handle.get())) {
         return PyErr_NoMemory();
     }
     core::timer_core(handle.get())->scheduled = true;
@@ -59,8 +59,9 @@ PyObject* schedule(LoopCore& core, double when, const CallbackArgs& given) noexc
 
 } // namespace
 
-bool fire_due_timers(LoopCore& core, std::int64_t now) noexcept {
-    while (!core.timers.empty() && core.timers.top().when <= now) {
+bool fire_due_timers(LoopCore& core, double now) noexcept {
+    const std::int64_t key = timer_key(now);
+    while (!core.timers.empty() && core.timers.top().when <= key) {
         py::Ref handle = py::Ref::steal(core.timers.pop().item);
         core::TimerCore& timer = *core::timer_core(handle.get());
         timer.scheduled = false;

@@ -39,7 +39,8 @@ bool poll_is_due(const LoopCore& core) noexcept {
         return true;
     }
     return !core.timers.empty() && core.turns_since_poll % kTurnsBetweenClocks == 0 &&
-           (core.time_overridden || core.timers.top().when <= monotonic_ns());
+           (core.time_overridden ||
+            core.timers.top().when <= timer_key(seconds_of(monotonic_ns())));
 }
 
 bool poll_and_fire(LoopCore& core) noexcept {
@@ -53,11 +54,11 @@ bool poll_and_fire(LoopCore& core) noexcept {
         core.last_poll_ns = core.watched != 0 ? monotonic_ns() : 0;
         return true;
     }
-    std::int64_t now = 0;
-    if (!now_ns(core, now)) {
+    double now = 0;
+    if (!now_seconds(core, now)) {
         return false;
     }
-    core.last_poll_ns = core.time_overridden ? monotonic_ns() : now;
+    core.last_poll_ns = core.watched != 0 ? monotonic_ns() : 0;
     return fire_due_timers(core, now);
 }
 

@@ -13,22 +13,31 @@
 
 namespace bucle::py {
 
+inline void zero_fields(PyObject* object, PyTypeObject* type) noexcept {
+    std::memset(reinterpret_cast<char*>(object) + sizeof(PyObject), 0,
+                static_cast<std::size_t>(type->tp_basicsize) - sizeof(PyObject));
+}
+
+// A new object with zeroed fields, not tracked by the collector; null with MemoryError set.
+inline PyObject* allocate_untracked(PyTypeObject* type) noexcept {
+    PyObject* object = PyObject_GC_New(PyObject, type);
+    if (object != nullptr) {
+        zero_fields(object, type);
+    }
+    return object;
+}
+
 class BlockPool {
   public:
     // An untracked object with zeroed fields; null with MemoryError set.
     PyObject* take(PyTypeObject* type) noexcept {
         auto* object = static_cast<PyObject*>(blocks_.pop());
         if (object == nullptr) [[unlikely]] {
-            object = PyObject_GC_New(PyObject, type);
-            if (object == nullptr) {
-                return nullptr;
-            }
-        } else {
-            forget_collection(object);
-            PyObject_Init(object, type);
+            return allocate_untracked(type);
         }
-        std::memset(reinterpret_cast<char*>(object) + sizeof(PyObject), 0,
-                    static_cast<std::size_t>(type->tp_basicsize) - sizeof(PyObject));
+        forget_collection(object);
+        PyObject_Init(object, type);
+        zero_fields(object, type);
         return object;
     }
 

@@ -92,9 +92,6 @@ struct State {
     BlockPool future_blocks;
     BlockPool task_blocks;
     BlockPool iterator_blocks;
-    BlockPool handle_blocks;
-    BlockPool timer_blocks;
-    BlockPool threadsafe_blocks;
 
     void* live_tasks = nullptr; // core/task_registry.cpp: the list of native tasks up to 3.13
     void* live_loops = nullptr; // loop/loop_type.cpp
