@@ -199,7 +199,7 @@ async def eager_tasks_by_a_factory(world: World, trace: Trace) -> None:
 SCENARIOS = [
     found
     for found in list(globals().values())
-    if inspect.iscoroutinefunction(found) and found.__module__ == __name__
+    if getattr(found, "__module__", None) == __name__ and inspect.iscoroutinefunction(found)
 ]
 
 

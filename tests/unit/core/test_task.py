@@ -483,7 +483,8 @@ def test_eager_start(world: World) -> None:
         done = world.task(child(), eager_start=True)
         assert done.done()
         assert done.result() == "at once"
-        assert done.get_coro() is None
+        if world.types.native or sys.version_info >= (3, 13):  # stock crashed in 3.12.1
+            assert done.get_coro() is None
         assert seen == [done]
         assert asyncio.current_task() is me
         waiting = world.task(blocking(), eager_start=True)
@@ -544,11 +545,12 @@ def test_destroyed_while_pending_is_reported(world: World) -> None:
     reference = weakref.ref(task)
     del task
     collect()
-    assert reference() is None
     (context,) = world.take_errors()
     assert context["message"] == "Task was destroyed but it is pending!"
-    assert "task" in context
     assert set(context) == {"message", "task"}
+    del context  # it was the last to keep the task
+    collect()
+    assert reference() is None
 
 
 def test_destroyed_while_pending_says_where_it_was_made_in_debug_mode(world: World) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from typing import Any
@@ -24,14 +25,15 @@ ENOUGH_TURNS = 20_000
 class Busy:
     """Keeps the loop busy with one callback a turn, and gives up after too many."""
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: Any, most: int = ENOUGH_TURNS) -> None:
         self.loop = loop
+        self.most = most
         self.turns = 0
         self.ended = False
 
     def step(self) -> None:
         self.turns += 1
-        if self.ended or self.turns >= ENOUGH_TURNS:
+        if self.ended or self.turns >= self.most:
             self.loop.stop()
         else:
             self.loop.call_soon(self.step)
@@ -122,8 +124,8 @@ def test_many_busy_tasks_do_not_starve_a_socket(loop: Any) -> None:
 
 
 def test_a_thread_gets_the_gil_beside_a_busy_loop(loop: Any) -> None:
-    """A thread that hands the GIL back and forth gets on while the loop spins."""
-    busy, handed = Busy(loop), []
+    """The interpreter is told never to switch by itself: only the loop's own release helps."""
+    busy, handed = Busy(loop, most=10_000_000), []
 
     def work() -> None:
         for _ in range(20):
@@ -131,13 +133,17 @@ def test_a_thread_gets_the_gil_beside_a_busy_loop(loop: Any) -> None:
             handed.append(busy.turns)
         busy.end()
 
-    thread = threading.Thread(target=work)
-    loop.call_soon(thread.start)
-    busy.run()
-    at_the_end = len(handed)
-    busy.end()
-    thread.join()
-    assert at_the_end > 0
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+        busy.run()
+        assert busy.ended, f"{len(handed)} hand-overs in {busy.turns} turns"
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+    assert len(handed) == 20
 
 
 def test_readiness_and_work_alternate(loop: Any) -> None:
