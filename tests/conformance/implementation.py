@@ -28,6 +28,7 @@ class Implementation:
     def __init__(self, name: str, *, install: bool = False) -> None:
         self.name = name
         self.is_stock = name == "stdlib"
+        self.installed = install
         self.module = self._import(name, install)
         self.future_type: Any = getattr(self.module, "Future", None)
         self.task_type: Any = getattr(self.module, "Task", None)

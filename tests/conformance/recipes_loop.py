@@ -46,16 +46,14 @@ def test_events(module: TestModule, impl: Implementation) -> list[Case]:
     cases += generic(
         module, impl, ("TestServer", "TestAbstractServer", "UnixPipeObjectSupportTests")
     )
-    if impl.has("get_event_loop", "get_running_loop"):
+    if impl.installed or impl.has("get_event_loop", "get_running_loop"):
         cases.append(derive(module, "M_TestCGetEventLoop", module.TestCGetEventLoop))
     return cases
 
 
 def test_base_events(module: TestModule, impl: Implementation) -> list[Case]:
     """Most of this module tests BaseEventLoop's own insides by mocks; they are left out."""
-    names = ["RunningLoopTests"]
-    if impl.is_stock:
-        names.append("BaseEventLoopWithSelectorTests")
+    names = ["RunningLoopTests", "BaseEventLoopWithSelectorTests"]
     return generic(module, impl, names)
 
 
