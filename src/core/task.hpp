@@ -15,7 +15,7 @@ struct TaskCore : FutureCore {
     py::Ref own_name;   // where the base's name slot is unknown (see py::abi)
     std::int32_t own_cancels = 0;
     bool must_cancel = false;
-    bool log_destroy_pending = true;
+    bool log_destroy_pending = false; // set when it has a coroutine
     base::ListNode node; // in the list of all live tasks, up to 3.13
 };
 

@@ -173,11 +173,7 @@ int init(PyObject* self, PyObject* args, PyObject* kwargs) noexcept {
 }
 
 PyObject* create(PyTypeObject* type, PyObject*, PyObject*) noexcept {
-    PyObject* self = py::allocate(type);
-    if (self != nullptr) {
-        task_core(self)->log_destroy_pending = true;
-    }
-    return self;
+    return py::allocate(type);
 }
 
 int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
