@@ -11,12 +11,8 @@ const AsyncioFunctions& functions() noexcept {
     return state().asyncio;
 }
 
-PyObject*& running_task_slot() noexcept {
-    return slot_at(reinterpret_cast<PyObject*>(PyThreadState_Get()), layout.thread_running_task);
-}
-
-PyObject* running_loop_of_thread() noexcept {
-    return slot_at(reinterpret_cast<PyObject*>(PyThreadState_Get()), layout.thread_running_loop);
+PyObject* this_thread() noexcept {
+    return reinterpret_cast<PyObject*>(PyThreadState_Get());
 }
 
 } // namespace
@@ -150,7 +146,7 @@ bool register_task(PyObject* task) noexcept {
     }
     Links& node = links_at(task, layout.node);
     if (node.next == nullptr) {
-        Links& head = links_at(PyThreadState_Get(), layout.thread_tasks_head);
+        Links& head = links_at(this_thread(), layout.thread_tasks_head);
         node.prev = head.prev;
         node.next = &head;
         head.prev->next = &node;
@@ -228,8 +224,9 @@ Ref current_task(PyObject* loop) noexcept {
 bool set_current(PyObject* loop, PyObject* task, bool& lingering) noexcept {
     if constexpr (compat::kThreadStateKnowsTasks) {
         if (layout.fast_current_task) {
-            PyObject*& slot = running_task_slot();
-            if (slot == nullptr && running_loop_of_thread() == loop) [[likely]] {
+            PyObject* thread = this_thread();
+            PyObject*& slot = slot_at(thread, layout.thread_running_task);
+            if (slot == nullptr && slot_at(thread, layout.thread_running_loop) == loop) [[likely]] {
                 slot = Py_NewRef(task);
                 return true;
             }
@@ -254,8 +251,9 @@ bool set_current(PyObject* loop, PyObject* task, bool& lingering) noexcept {
 bool unset_current(PyObject* loop, PyObject* task, bool& lingering) noexcept {
     if constexpr (compat::kThreadStateKnowsTasks) {
         if (layout.fast_current_task) {
-            PyObject*& slot = running_task_slot();
-            if (slot == task && running_loop_of_thread() == loop) [[likely]] {
+            PyObject* thread = this_thread();
+            PyObject*& slot = slot_at(thread, layout.thread_running_task);
+            if (slot == task && slot_at(thread, layout.thread_running_loop) == loop) [[likely]] {
                 slot = nullptr;
                 Py_DECREF(task); // the caller holds another reference
                 return true;

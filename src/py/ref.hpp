@@ -15,11 +15,11 @@ class [[nodiscard]] Ref {
     Ref(Ref&& other) noexcept : object_(other.release()) {}
     Ref(const Ref&) = delete;
     Ref& operator=(const Ref&) = delete;
-    Ref& operator=(Ref&& other) noexcept {
+    [[gnu::always_inline]] Ref& operator=(Ref&& other) noexcept {
         decref(std::exchange(object_, other.release()));
         return *this;
     }
-    ~Ref() { decref(object_); }
+    [[gnu::always_inline]] ~Ref() { decref(object_); }
 
     static Ref steal(PyObject* object) noexcept { return Ref(object); }
     static Ref borrow(PyObject* object) noexcept { return Ref(Py_XNewRef(object)); }
@@ -31,7 +31,7 @@ class [[nodiscard]] Ref {
     PyObject* get() const noexcept { return object_; }
     PyObject* release() noexcept { return std::exchange(object_, nullptr); }
     Ref clone() const noexcept { return borrow(object_); }
-    void reset() noexcept { decref(release()); }
+    [[gnu::always_inline]] void reset() noexcept { decref(release()); }
     explicit operator bool() const noexcept { return object_ != nullptr; }
     bool operator==(const PyObject* object) const noexcept { return object_ == object; }
 
