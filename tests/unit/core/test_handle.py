@@ -218,6 +218,16 @@ def test_run_reports_to_the_handler(loop: Any, impl: Implementation) -> None:
     assert isinstance(context["exception"], LookupError)
 
 
+def test_run_of_a_cancelled_handle_is_reported(loop: Any) -> None:
+    contexts: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: contexts.append(context))
+    handle = loop.call_soon(noop)
+    handle.cancel()
+    handle._run()
+    (context,) = contexts
+    assert isinstance(context["exception"], TypeError)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_run_lets_interrupts_out(
     loop: Any, impl: Implementation, error: type[BaseException]

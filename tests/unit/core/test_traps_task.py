@@ -338,6 +338,41 @@ def test_trap_14_long_chains_are_freed_without_recursion(impl: Any) -> None:
     assert out == "freed\n"
 
 
+def test_trap_14_a_cancellation_down_a_very_long_chain(impl: Any) -> None:
+    """Stock gives up with RecursionError; whatever the answer, the process lives."""
+    out = check_script(
+        """
+        import asyncio
+
+        async def leaf():
+            await asyncio.sleep(1000)
+
+        async def link(task):
+            await task
+
+        async def main():
+            task = impl.Task(leaf(), loop=loop)
+            for _ in range(100_000):
+                task = impl.Task(link(task), loop=loop)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            try:
+                task.cancel()
+                print("cancelled")
+            except RecursionError:
+                print("refused")
+
+        loop = impl.new_loop()
+        loop.set_exception_handler(lambda *_: None)
+        loop.run_until_complete(main())
+        """,
+        impl=impl.name,
+        options=("-W", "ignore::ResourceWarning"),
+        timeout=120,
+    )
+    assert out in ("cancelled\n", "refused\n")
+
+
 @pytest.mark.parametrize("waiter_kept", [True, False])
 def test_trap_15_a_handler_that_keeps_the_task_resurrects_it(
     world: World, waiter_kept: bool
@@ -361,6 +396,47 @@ def test_trap_15_a_handler_that_keeps_the_task_resurrects_it(
     del task, context
     collect()
     assert world.take_errors() == []
+
+
+def test_trap_15_a_task_that_its_finalizer_registers_again(impl: Any) -> None:
+    """The dying task must not stay in the list of tasks that all_tasks() walks."""
+    out = check_script(
+        """
+        import asyncio, gc
+
+        class Loop:
+            def get_debug(self):
+                return False
+
+            def call_soon(self, *args, **kwargs):
+                pass
+
+            def call_exception_handler(self, context):
+                asyncio.tasks._register_task(context["task"])
+
+        async def body():
+            await asyncio.sleep(0)
+
+        for _ in range(3):
+            tasks = [impl.Task(body(), loop=Loop()) for _ in range(50)]
+            for task in tasks:
+                task.get_coro().close()
+            del tasks, task
+            gc.collect()
+            kept = [impl.Task(body(), loop=impl.new_loop()) for _ in range(50)]
+            for task in kept:
+                assert asyncio.all_tasks(task.get_loop()) == {task}
+                task.cancel()
+                task.get_loop().call_soon(task.get_loop().stop)
+                task.get_loop().run_forever()
+                task.get_loop().close()
+            del kept, task
+        print("ok")
+        """,
+        impl=impl.name,
+        timeout=60,
+    )
+    assert out == "ok\n"
 
 
 def test_trap_16_a_task_that_nobody_keeps_is_collected(world: World) -> None:
