@@ -2,7 +2,8 @@
 // (a stock Task is an instance of bucle.Task, a native Task one of bucle.Future), so that install()
 // can re-point asyncio.Future and asyncio.Task; and it tells the Loop type about assignments to its
 // attributes. It derives from typing's protocol metaclass, itself an ABCMeta: a user's
-// `class X(asyncio.Future, SomeABC)` or one with a Protocol would be a metaclass conflict otherwise.
+// `class X(asyncio.Future, SomeABC)`, or one with a Protocol, would be a metaclass conflict
+// otherwise.
 #pragma once
 
 #include "py/type_builder.hpp"

@@ -1,5 +1,6 @@
 // Task: a FutureCore and what drives a coroutine. While pending, a task is in exactly one of these
-// places: in the ready ring (scheduled), among the callbacks of the future it waits for, or running.
+// places: in the ready ring (scheduled), among the callbacks of the future it waits for, or
+// running.
 #pragma once
 
 #include "base/intrusive_list.hpp"
