@@ -1,8 +1,10 @@
 // `await future`: yields the future once while it is pending, then returns its result: by am_send,
-// or by tp_iternext, which the interpreter's own SEND calls; there None costs no exception. The exact types are their own iterators: nothing is
-// allocated for an await. The iterator object, as asyncio has it with send, throw and close, is what
-// iter(), __await__() and subclasses give; it holds nothing but the future.
+// or by tp_iternext, which the interpreter's own SEND calls; there None costs no exception. The
+// exact types are their own iterators: nothing is allocated for an await. The iterator object, as
+// asyncio has it with send, throw and close, is what iter(), __await__() and subclasses give; it
+// holds nothing but the future.
 #include "core/future.hpp"
+#include "py/args.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -156,10 +158,15 @@ void dealloc(PyObject* self) noexcept {
 }
 
 PyMethodDef methods[] = {
-    {"send", send_method, METH_O, nullptr},
-    {"throw", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(throw_method)),
-     METH_FASTCALL, nullptr},
-    {"close", close, METH_NOARGS, nullptr},
+    {"send", send_method, METH_O,
+     "send($self, value, /)\n--\n\n"
+     "Resume the await; the value is not looked at."},
+    {"throw", py::as_method(throw_method), METH_FASTCALL,
+     "throw($self, type, value=None, traceback=None, /)\n--\n\n"
+     "Drop the future and raise the exception."},
+    {"close", close, METH_NOARGS,
+     "close($self, /)\n--\n\n"
+     "Drop the future."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -192,10 +192,6 @@ PyObject* cancelled_error(PyObject* self, PyObject*) noexcept {
                            : make_cancelled_error(*core).release();
 }
 
-PyObject* value_or_none(PyObject* value) noexcept {
-    return py::new_ref(value == nullptr ? Py_None : value);
-}
-
 PyObject* get_state(PyObject* self, void*) noexcept {
     static constexpr const char* kTexts[] = {"PENDING", "CANCELLED", "FINISHED"};
     const FutureCore& core = *future_core(self);
@@ -225,7 +221,7 @@ int set_blocking(PyObject* self, PyObject* value, void*) noexcept {
 }
 
 PyObject* get_loop_attr(PyObject* self, void*) noexcept {
-    return value_or_none(future_core(self)->loop.get());
+    return py::value_or_none(future_core(self)->loop.get());
 }
 
 PyObject* get_callbacks(PyObject* self, void*) noexcept {
@@ -235,12 +231,12 @@ PyObject* get_callbacks(PyObject* self, void*) noexcept {
 
 PyObject* get_result(PyObject* self, void*) noexcept {
     const FutureCore& core = *future_core(self);
-    return core.initialized() ? value_or_none(core.result.get()) : not_initialized();
+    return core.initialized() ? py::value_or_none(core.result.get()) : not_initialized();
 }
 
 PyObject* get_exception(PyObject* self, void*) noexcept {
     const FutureCore& core = *future_core(self);
-    return core.initialized() ? value_or_none(core.exception.get()) : not_initialized();
+    return core.initialized() ? py::value_or_none(core.exception.get()) : not_initialized();
 }
 
 PyObject* get_log_traceback(PyObject* self, void*) noexcept {
@@ -266,12 +262,13 @@ int set_log_traceback(PyObject* self, PyObject* value, void*) noexcept {
 
 PyObject* get_source_traceback(PyObject* self, void*) noexcept {
     const FutureCore& core = *future_core(self);
-    return value_or_none(core.extras == nullptr ? nullptr : core.extras->source_traceback.get());
+    return py::value_or_none(core.extras == nullptr ? nullptr
+                                                    : core.extras->source_traceback.get());
 }
 
 PyObject* get_cancel_message(PyObject* self, void*) noexcept {
     const FutureCore& core = *future_core(self);
-    return value_or_none(core.extras == nullptr ? nullptr : core.extras->cancel_message.get());
+    return py::value_or_none(core.extras == nullptr ? nullptr : core.extras->cancel_message.get());
 }
 
 int set_cancel_message(PyObject* self, PyObject* value, void*) noexcept {
@@ -378,26 +375,49 @@ PyObject* future_await(PyObject* self) noexcept {
                                             : not_initialized();
 }
 
-template <class Function>
-static PyCFunction as_method(Function* function) noexcept {
-    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 PyMethodDef future_methods[] = {
-    {"result", result, METH_NOARGS, nullptr},
-    {"exception", exception, METH_NOARGS, nullptr},
-    {"set_result", set_result, METH_O, nullptr},
-    {"set_exception", set_exception, METH_O, nullptr},
-    {"add_done_callback", as_method(add_done), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"remove_done_callback", remove_done, METH_O, nullptr},
-    {"cancel", as_method(cancel), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"cancelled", cancelled, METH_NOARGS, nullptr},
-    {"done", done, METH_NOARGS, nullptr},
-    {"get_loop", get_loop, METH_NOARGS, nullptr},
-    {"_make_cancelled_error", cancelled_error, METH_NOARGS, nullptr},
-    {"__repr__", repr_method, METH_NOARGS, nullptr},
-    {"__await__", await_method, METH_NOARGS, nullptr},
-    {"__iter__", await_method, METH_NOARGS, nullptr},
+    {"result", result, METH_NOARGS,
+     "result($self, /)\n--\n\n"
+     "Return the result, or raise the exception, of a future that is done."},
+    {"exception", exception, METH_NOARGS,
+     "exception($self, /)\n--\n\n"
+     "Return the exception of a future that is done, or None."},
+    {"set_result", set_result, METH_O,
+     "set_result($self, result, /)\n--\n\n"
+     "Mark the future done and set its result."},
+    {"set_exception", set_exception, METH_O,
+     "set_exception($self, exception, /)\n--\n\n"
+     "Mark the future done and set an exception."},
+    {"add_done_callback", py::as_method(add_done), METH_FASTCALL | METH_KEYWORDS,
+     "add_done_callback($self, fn, /, *, context=None)\n--\n\n"
+     "Have the loop call fn(self) when the future is done."},
+    {"remove_done_callback", remove_done, METH_O,
+     "remove_done_callback($self, fn, /)\n--\n\n"
+     "Remove all instances of a callback and return how many there were."},
+    {"cancel", py::as_method(cancel), METH_FASTCALL | METH_KEYWORDS,
+     "cancel($self, /, msg=None)\n--\n\n"
+     "Cancel the future and schedule its callbacks; False if it is done."},
+    {"cancelled", cancelled, METH_NOARGS,
+     "cancelled($self, /)\n--\n\n"
+     "Return True if the future was cancelled."},
+    {"done", done, METH_NOARGS,
+     "done($self, /)\n--\n\n"
+     "Return True if the future has a result, an exception, or was cancelled."},
+    {"get_loop", get_loop, METH_NOARGS,
+     "get_loop($self, /)\n--\n\n"
+     "Return the event loop that the future is bound to."},
+    {"_make_cancelled_error", cancelled_error, METH_NOARGS,
+     "_make_cancelled_error($self, /)\n--\n\n"
+     "Make the CancelledError that a cancelled future raises."},
+    {"__repr__", repr_method, METH_NOARGS,
+     "__repr__($self, /)\n--\n\n"
+     "Return repr(self)."},
+    {"__await__", await_method, METH_NOARGS,
+     "__await__($self, /)\n--\n\n"
+     "Return an iterator to be used in an await expression."},
+    {"__iter__", await_method, METH_NOARGS,
+     "__iter__($self, /)\n--\n\n"
+     "Implement iter(self)."},
     {nullptr, nullptr, 0, nullptr},
 };
 

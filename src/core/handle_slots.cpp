@@ -108,13 +108,9 @@ PyObject* get_context(PyObject* self, PyObject*) noexcept {
     return context_of(self);
 }
 
-PyObject* value_or_none(const py::Ref& value) noexcept {
-    return py::new_ref(value ? value.get() : Py_None);
-}
-
 template <py::Ref HandleCore::* Field>
 PyObject* get_field(PyObject* self, void*) noexcept {
-    return value_or_none(handle_core(self)->*Field);
+    return py::value_or_none((handle_core(self)->*Field).get());
 }
 
 template <py::Ref HandleCore::* Field>
@@ -190,7 +186,9 @@ int timer_init(PyObject* self, PyObject* args, PyObject* kwargs) noexcept {
 }
 
 PyMethodDef timer_methods[] = {
-    {"when", timer_when, METH_NOARGS, "Return a scheduled callback time."},
+    {"when", timer_when, METH_NOARGS,
+     "when($self, /)\n--\n\n"
+     "Return the scheduled time of the callback."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -259,10 +257,18 @@ bool run_threadsafe_handle(PyObject* handle, py::Ref& spare) noexcept {
 }
 
 PyMethodDef handle_methods[] = {
-    {"cancel", cancel, METH_NOARGS, nullptr},
-    {"cancelled", cancelled, METH_NOARGS, nullptr},
-    {"get_context", get_context, METH_NOARGS, nullptr},
-    {"_run", run, METH_NOARGS, nullptr},
+    {"cancel", cancel, METH_NOARGS,
+     "cancel($self, /)\n--\n\n"
+     "Cancel the callback; without effect once it has run."},
+    {"cancelled", cancelled, METH_NOARGS,
+     "cancelled($self, /)\n--\n\n"
+     "Return True if the callback was cancelled."},
+    {"get_context", get_context, METH_NOARGS,
+     "get_context($self, /)\n--\n\n"
+     "Return the context that the callback runs in."},
+    {"_run", run, METH_NOARGS,
+     "_run($self, /)\n--\n\n"
+     "Call the callback now."},
     {nullptr, nullptr, 0, nullptr},
 };
 

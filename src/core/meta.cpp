@@ -80,8 +80,12 @@ int set_attribute(PyObject* cls, PyObject* name, PyObject* value) noexcept {
 }
 
 PyMethodDef methods[] = {
-    {"__instancecheck__", instancecheck, METH_O, nullptr},
-    {"__subclasscheck__", subclasscheck, METH_O, nullptr},
+    {"__instancecheck__", instancecheck, METH_O,
+     "__instancecheck__($self, instance, /)\n--\n\n"
+     "Tell whether it is an instance of the native class or of its stock twin."},
+    {"__subclasscheck__", subclasscheck, METH_O,
+     "__subclasscheck__($self, subclass, /)\n--\n\n"
+     "Tell whether it derives from the native class or from its stock twin."},
     {nullptr, nullptr, 0, nullptr},
 };
 

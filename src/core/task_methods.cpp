@@ -15,10 +15,6 @@ TaskCore* native(PyObject* self) noexcept {
     return is_native_task(self) ? task_core(self) : nullptr;
 }
 
-PyObject* value_or_none(const py::Ref& value) noexcept {
-    return py::new_ref(value ? value.get() : Py_None);
-}
-
 PyObject* cancel(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwnames) noexcept {
     if (native(self) == nullptr) {
         return call_stock_method(self, "cancel", args, nargs, kwnames);
@@ -80,7 +76,7 @@ PyObject* set_name(PyObject* self, PyObject* name) noexcept {
 PyObject* get_coro(PyObject* self, PyObject*) noexcept {
     TaskCore* core = native(self);
     return core == nullptr ? call_stock_method(self, "get_coro", nullptr, 0, nullptr)
-                           : value_or_none(core->coro);
+                           : py::value_or_none(core->coro.get());
 }
 
 PyObject* get_context(PyObject* self, PyObject*) noexcept {
@@ -119,11 +115,11 @@ PyObject* print_stack(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject*
 }
 
 PyObject* get_coro_attr(PyObject* self, void*) noexcept {
-    return value_or_none(task_core(self)->coro);
+    return py::value_or_none(task_core(self)->coro.get());
 }
 
 PyObject* get_waits_for(PyObject* self, void*) noexcept {
-    return value_or_none(task_core(self)->waits_for);
+    return py::value_or_none(task_core(self)->waits_for.get());
 }
 
 PyObject* get_must_cancel(PyObject* self, void*) noexcept {
@@ -252,9 +248,11 @@ void dealloc(PyObject* self) noexcept {
         !py::finalize_before_dealloc(self)) {
         return;
     }
+    // The finalizer's handler may have registered it again; a list holds no dead task.
+    (void)unregister_task(self, *task_core(self));
     PyObject_GC_UnTrack(self);
     // Chains of tasks, each kept alive by the one that waits for it, can be long.
-    Py_TRASHCAN_BEGIN(self, dealloc) task_core(self)->node.unlink();
+    Py_TRASHCAN_BEGIN(self, dealloc);
     clear_fields(self);
     task_core(self)->own_name.reset();
     py::State& state = py::state();
@@ -268,29 +266,48 @@ void dealloc(PyObject* self) noexcept {
     Py_TRASHCAN_END
 }
 
-template <class Function>
-PyCFunction as_method(Function* function) noexcept {
-    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 PyObject* repr_method(PyObject* self, PyObject*) noexcept {
     return native(self) == nullptr ? call_stock_method(self, "__repr__", nullptr, 0, nullptr)
                                    : repr(self);
 }
 
 PyMethodDef methods[] = {
-    {"__repr__", repr_method, METH_NOARGS, nullptr},
-    {"cancel", as_method(cancel), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"set_result", set_result, METH_O, nullptr},
-    {"set_exception", set_exception, METH_O, nullptr},
-    {"cancelling", cancelling, METH_NOARGS, nullptr},
-    {"uncancel", uncancel, METH_NOARGS, nullptr},
-    {"get_name", get_name, METH_NOARGS, nullptr},
-    {"set_name", set_name, METH_O, nullptr},
-    {"get_coro", get_coro, METH_NOARGS, nullptr},
-    {"get_stack", as_method(get_stack), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"print_stack", as_method(print_stack), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {py::compat::kHasTaskGetContext ? "get_context" : nullptr, get_context, METH_NOARGS, nullptr},
+    {"__repr__", repr_method, METH_NOARGS,
+     "__repr__($self, /)\n--\n\n"
+     "Return repr(self)."},
+    {"cancel", py::as_method(cancel), METH_FASTCALL | METH_KEYWORDS,
+     "cancel($self, /, msg=None)\n--\n\n"
+     "Request that the task is cancelled; False if it is done."},
+    {"set_result", set_result, METH_O,
+     "set_result($self, result, /)\n--\n\n"
+     "Raise RuntimeError: the coroutine's outcome is the task's."},
+    {"set_exception", set_exception, METH_O,
+     "set_exception($self, exception, /)\n--\n\n"
+     "Raise RuntimeError: the coroutine's outcome is the task's."},
+    {"cancelling", cancelling, METH_NOARGS,
+     "cancelling($self, /)\n--\n\n"
+     "Return the number of requests to cancel that were not taken back."},
+    {"uncancel", uncancel, METH_NOARGS,
+     "uncancel($self, /)\n--\n\n"
+     "Take back one request to cancel and return how many remain."},
+    {"get_name", get_name, METH_NOARGS,
+     "get_name($self, /)\n--\n\n"
+     "Return the name of the task."},
+    {"set_name", set_name, METH_O,
+     "set_name($self, value, /)\n--\n\n"
+     "Set the name of the task."},
+    {"get_coro", get_coro, METH_NOARGS,
+     "get_coro($self, /)\n--\n\n"
+     "Return the coroutine that the task runs."},
+    {"get_stack", py::as_method(get_stack), METH_FASTCALL | METH_KEYWORDS,
+     "get_stack($self, /, *, limit=None)\n--\n\n"
+     "Return the stack frames of the task's coroutine as a list."},
+    {"print_stack", py::as_method(print_stack), METH_FASTCALL | METH_KEYWORDS,
+     "print_stack($self, /, *, limit=None, file=None)\n--\n\n"
+     "Print the stack or the traceback of the task's coroutine."},
+    {py::compat::kHasTaskGetContext ? "get_context" : nullptr, get_context, METH_NOARGS,
+     "get_context($self, /)\n--\n\n"
+     "Return the context that the task runs in."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -75,8 +75,8 @@ inline LoopCore* loop_core(PyObject* loop) noexcept {
 // clock.cpp
 std::int64_t monotonic_ns() noexcept;
 double seconds_of(std::int64_t ns) noexcept;
-// The order of times as an int64: keys compare as the numbers do, so that timers are ordered and due
-// exactly by loop.time(), with no rounding in between. NaN comes last.
+// The order of times as an int64: keys compare as the numbers do, so that timers are ordered and
+// due exactly by loop.time(), with no rounding in between. NaN comes last.
 std::int64_t timer_key(double when) noexcept;
 double when_of(std::int64_t key) noexcept;
 // loop.time(), an overridden one included. False with an error set.
@@ -163,11 +163,6 @@ PyObject* one_argument(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
     PyObject* given = nullptr;
     return py::parse_fastcall(signature, args, nargs, kwnames, &given) ? Function(self, given)
                                                                        : nullptr;
-}
-
-template <class Function>
-PyCFunction as_method(Function* function) noexcept {
-    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
 
 } // namespace bucle::loop

@@ -243,8 +243,7 @@ PyObject* get_stopping(PyObject* self, void*) noexcept {
 }
 
 PyObject* get_factory(PyObject* self, void*) noexcept {
-    const py::Ref& factory = loop_core(self)->task_factory;
-    return py::new_ref(factory ? factory.get() : Py_None);
+    return py::value_or_none(loop_core(self)->task_factory.get());
 }
 
 PyObject* get_resolution(PyObject*, void*) noexcept {
@@ -252,8 +251,7 @@ PyObject* get_resolution(PyObject*, void*) noexcept {
 }
 
 PyObject* get_current_handle(PyObject* self, void*) noexcept {
-    const py::Ref& handle = loop_core(self)->current_handle;
-    return py::new_ref(handle ? handle.get() : Py_None);
+    return py::value_or_none(loop_core(self)->current_handle.get());
 }
 
 PyObject* get_slow(PyObject* self, void*) noexcept {
@@ -279,21 +277,48 @@ constexpr char kEnabled[] = "enabled";
 constexpr char kSetDebug[] = "set_debug";
 
 PyMethodDef loop_methods[] = {
-    {"run_forever", run_forever, METH_NOARGS, nullptr},
-    {"run_until_complete", as_method(one_argument<run_until_complete, kRunUntilComplete, kFuture>),
-     METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"stop", stop, METH_NOARGS, nullptr},
-    {"close", close_loop, METH_NOARGS, nullptr},
-    {"is_running", is_running, METH_NOARGS, nullptr},
-    {"is_closed", is_closed, METH_NOARGS, nullptr},
-    {"time", time, METH_NOARGS, nullptr},
-    {"get_debug", get_debug, METH_NOARGS, nullptr},
-    {"set_debug", as_method(one_argument<set_debug, kSetDebug, kEnabled>),
-     METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"metrics", metrics, METH_NOARGS, nullptr},
-    {"_check_closed", check_closed_method, METH_NOARGS, nullptr},
-    {"_check_running", check_running_method, METH_NOARGS, nullptr},
-    {"_set_coroutine_origin_tracking", set_tracking, METH_O, nullptr},
+    {"run_forever", run_forever, METH_NOARGS,
+     "run_forever($self, /)\n--\n\n"
+     "Run until stop() is called."},
+    {"run_until_complete",
+     py::as_method(one_argument<run_until_complete, kRunUntilComplete, kFuture>),
+     METH_FASTCALL | METH_KEYWORDS,
+     "run_until_complete($self, /, future)\n--\n\n"
+     "Run until the future is done and return its result."},
+    {"stop", stop, METH_NOARGS,
+     "stop($self, /)\n--\n\n"
+     "Stop the loop at the end of its turn."},
+    {"close", close_loop, METH_NOARGS,
+     "close($self, /)\n--\n\n"
+     "Close the loop; it must not be running."},
+    {"is_running", is_running, METH_NOARGS,
+     "is_running($self, /)\n--\n\n"
+     "Return True if the loop is running."},
+    {"is_closed", is_closed, METH_NOARGS,
+     "is_closed($self, /)\n--\n\n"
+     "Return True if the loop was closed."},
+    {"time", time, METH_NOARGS,
+     "time($self, /)\n--\n\n"
+     "Return the loop's time: time.monotonic() in seconds."},
+    {"get_debug", get_debug, METH_NOARGS,
+     "get_debug($self, /)\n--\n\n"
+     "Return True if the loop is in debug mode."},
+    {"set_debug", py::as_method(one_argument<set_debug, kSetDebug, kEnabled>),
+     METH_FASTCALL | METH_KEYWORDS,
+     "set_debug($self, /, enabled)\n--\n\n"
+     "Set debug mode."},
+    {"metrics", metrics, METH_NOARGS,
+     "metrics($self, /)\n--\n\n"
+     "Return the loop's counters as a dict."},
+    {"_check_closed", check_closed_method, METH_NOARGS,
+     "_check_closed($self, /)\n--\n\n"
+     "Raise RuntimeError if the loop is closed."},
+    {"_check_running", check_running_method, METH_NOARGS,
+     "_check_running($self, /)\n--\n\n"
+     "Raise RuntimeError if this loop or another of the thread is running."},
+    {"_set_coroutine_origin_tracking", set_tracking, METH_O,
+     "_set_coroutine_origin_tracking($self, enabled, /)\n--\n\n"
+     "Record where coroutines are made, or stop doing so."},
     {nullptr, nullptr, 0, nullptr},
 };
 

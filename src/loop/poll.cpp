@@ -18,8 +18,8 @@ namespace {
 
 // The GIL, given up for a poll that does not block. Such a release is so short that a thread which
 // waits for the GIL, and is woken by it, would nearly always come too late. Releasing takes some 30
-// ns, but more than 300 when it wakes somebody: then the GIL is left alone until that thread has had
-// the time to wake up.
+// ns, but more than 300 when it wakes somebody: then the GIL is left alone until that thread has
+// had the time to wake up.
 class OfferGil {
   public:
     OfferGil() noexcept
@@ -43,23 +43,17 @@ class OfferGil {
     std::int64_t end_;
 };
 
-bool raise_os_error(int error) noexcept {
-    errno = error;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return false;
-}
-
 bool open_uv(LoopCore& core) noexcept {
     if (core.uv.is_open()) [[likely]] {
         return true;
     }
     const uv::Status status = core.uv.open();
     if (!status.ok()) {
-        return raise_os_error(status.errnum());
+        return py::raise_os_error(status.errnum());
     }
     if (core.descriptors.is_open()) {
         const uv::Status watched = core.uv.watch_backend(core.descriptors.fd());
-        return watched.ok() || raise_os_error(watched.errnum());
+        return watched.ok() || py::raise_os_error(watched.errnum());
     }
     return true;
 }
@@ -73,11 +67,11 @@ bool watch_backend(LoopCore& core) noexcept {
     core.uv.unwatch_backend();
     if (core.descriptors.needs_reopen()) {
         if (const int error = core.descriptors.reopen(); error != 0) {
-            return raise_os_error(error);
+            return py::raise_os_error(error);
         }
     }
     const uv::Status status = core.uv.watch_backend(core.descriptors.fd());
-    return status.ok() || raise_os_error(status.errnum());
+    return status.ok() || py::raise_os_error(status.errnum());
 }
 
 bool arm_timer(LoopCore& core) noexcept {
@@ -155,13 +149,13 @@ bool renew_after_fork(LoopCore& core) noexcept {
     if (core.uv.is_open()) {
         const uv::Status status = core.uv.fork();
         if (!status.ok()) {
-            return raise_os_error(status.errnum());
+            return py::raise_os_error(status.errnum());
         }
         core.uv.unwatch_backend();
     }
     if (core.descriptors.is_open()) {
         if (const int error = core.descriptors.reopen(); error != 0) {
-            return raise_os_error(error);
+            return py::raise_os_error(error);
         }
         if (core.signal_fd >= 0) { // the pair of the parent
             (void)core.descriptors.set(core.signal_fd, 0);

@@ -101,12 +101,22 @@ bool sort_callback_args(const char* method, const char* const* names, PyObject* 
 }
 
 PyMethodDef scheduling_methods[] = {
-    {"call_soon", as_method(schedule<From::loop_thread>), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"call_soon_threadsafe", as_method(schedule<From::any_thread>), METH_FASTCALL | METH_KEYWORDS,
-     nullptr},
-    {"call_later", as_method(call_later), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"call_at", as_method(call_at), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"_timer_handle_cancelled", timer_handle_cancelled, METH_O, nullptr},
+    {"call_soon", py::as_method(schedule<From::loop_thread>), METH_FASTCALL | METH_KEYWORDS,
+     "call_soon($self, /, callback, *args, context=None)\n--\n\n"
+     "Call the callback at the next turn of the loop."},
+    {"call_soon_threadsafe", py::as_method(schedule<From::any_thread>),
+     METH_FASTCALL | METH_KEYWORDS,
+     "call_soon_threadsafe($self, /, callback, *args, context=None)\n--\n\n"
+     "call_soon() for other threads and for signal handlers."},
+    {"call_later", py::as_method(call_later), METH_FASTCALL | METH_KEYWORDS,
+     "call_later($self, /, delay, callback, *args, context=None)\n--\n\n"
+     "Call the callback after so many seconds."},
+    {"call_at", py::as_method(call_at), METH_FASTCALL | METH_KEYWORDS,
+     "call_at($self, /, when, callback, *args, context=None)\n--\n\n"
+     "Call the callback when the loop's time has come to `when`."},
+    {"_timer_handle_cancelled", timer_handle_cancelled, METH_O,
+     "_timer_handle_cancelled($self, handle, /)\n--\n\n"
+     "Note that a timer of the loop was cancelled."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -164,8 +164,7 @@ PyObject* set_task_factory(PyObject* self, PyObject* factory) noexcept {
 }
 
 PyObject* get_task_factory(PyObject* self, PyObject*) noexcept {
-    const py::Ref& factory = loop_core(self)->task_factory;
-    return py::new_ref(factory ? factory.get() : Py_None);
+    return py::value_or_none(loop_core(self)->task_factory.get());
 }
 
 constexpr char kFactory[] = "factory";
@@ -174,11 +173,19 @@ constexpr char kSetTaskFactory[] = "set_task_factory";
 } // namespace
 
 PyMethodDef task_methods[] = {
-    {"create_future", create_future, METH_NOARGS, nullptr},
-    {"create_task", as_method(create_task), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"set_task_factory", as_method(one_argument<set_task_factory, kSetTaskFactory, kFactory>),
-     METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"get_task_factory", get_task_factory, METH_NOARGS, nullptr},
+    {"create_future", create_future, METH_NOARGS,
+     "create_future($self, /)\n--\n\n"
+     "Return a new Future bound to the loop."},
+    {"create_task", py::as_method(create_task), METH_FASTCALL | METH_KEYWORDS,
+     "create_task($self, /, coro, **kwargs)\n--\n\n"
+     "Schedule a coroutine; the keywords are those of the running version's Task."},
+    {"set_task_factory", py::as_method(one_argument<set_task_factory, kSetTaskFactory, kFactory>),
+     METH_FASTCALL | METH_KEYWORDS,
+     "set_task_factory($self, /, factory)\n--\n\n"
+     "Set what create_task() calls as factory(loop, coro); None restores Task."},
+    {"get_task_factory", get_task_factory, METH_NOARGS,
+     "get_task_factory($self, /)\n--\n\n"
+     "Return the task factory, or None."},
     {nullptr, nullptr, 0, nullptr},
 };
 

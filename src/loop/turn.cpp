@@ -1,10 +1,11 @@
 // One turn: poll if that is due, queue the due timers, run what was queued when the batch began.
 //
 // Polling is adaptive. While work is ready, a poll comes after kTurnsWatched turns or kWatchedNs
-// when a descriptor is watched, after kTurnsAlone turns when none is (a poll costs 0.2 us, a turn of
-// sleep(0) may cost 0.1), and in both cases after kCallbacks callbacks, so that big batches do not
-// stretch the bound. Timers are looked at then, too. The first turn of a run polls, and so does the
-// last one: stop() ends a run only after what became ready has been queued and run, as in asyncio.
+// when a descriptor is watched, after kTurnsAlone turns when none is (a poll costs 0.2 us, a turn
+// of sleep(0) may cost 0.1), and in both cases after kCallbacks callbacks, so that big batches do
+// not stretch the bound. Timers are looked at then, too. The first turn of a run polls, and so does
+// the last one: stop() ends a run only after what became ready has been queued and run, as in
+// asyncio.
 #include "core/context.hpp"
 #include "core/handle.hpp"
 #include "core/task.hpp"

@@ -81,12 +81,6 @@ Watch* watch_of(LoopCore& core, int fd) noexcept {
     return &core.watches[at];
 }
 
-bool raise_os_error(int error) noexcept {
-    errno = error;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return false;
-}
-
 // Cancels and drops a handle that a slot held.
 void retire(PyObject* handle) noexcept {
     if (handle != nullptr) {
@@ -99,7 +93,7 @@ bool set_mask(LoopCore& core, int fd, unsigned before, unsigned after) noexcept 
     int error = core.descriptors.open();
     error = error != 0 ? error : core.descriptors.set(fd, after);
     if (error != 0) {
-        return raise_os_error(error);
+        return py::raise_os_error(error);
     }
     core.watched += (before == 0 ? 1U : 0U);
     core.watched -= (after == 0 ? 1U : 0U);
@@ -256,17 +250,35 @@ constexpr char kRemoveWriter[] = "remove_writer";
 } // namespace
 
 PyMethodDef watch_methods[] = {
-    {"add_reader", as_method(add_checked<Side::reader>), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"add_writer", as_method(add_checked<Side::writer>), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"remove_reader", as_method(one_argument<remove_checked<Side::reader>, kRemoveReader, kFd>),
-     METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"remove_writer", as_method(one_argument<remove_checked<Side::writer>, kRemoveWriter, kFd>),
-     METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"_add_reader", as_method(add<Side::reader>), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"_add_writer", as_method(add<Side::writer>), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"_remove_reader", remove<Side::reader>, METH_O, nullptr},
-    {"_remove_writer", remove<Side::writer>, METH_O, nullptr},
-    {"_watched_events", watched_events, METH_O, nullptr},
+    {"add_reader", py::as_method(add_checked<Side::reader>), METH_FASTCALL | METH_KEYWORDS,
+     "add_reader($self, /, fd, callback, *args)\n--\n\n"
+     "Call the callback whenever the descriptor can be read."},
+    {"add_writer", py::as_method(add_checked<Side::writer>), METH_FASTCALL | METH_KEYWORDS,
+     "add_writer($self, /, fd, callback, *args)\n--\n\n"
+     "Call the callback whenever the descriptor can be written."},
+    {"remove_reader", py::as_method(one_argument<remove_checked<Side::reader>, kRemoveReader, kFd>),
+     METH_FASTCALL | METH_KEYWORDS,
+     "remove_reader($self, /, fd)\n--\n\n"
+     "Stop watching a descriptor for reading; False if it was not watched."},
+    {"remove_writer", py::as_method(one_argument<remove_checked<Side::writer>, kRemoveWriter, kFd>),
+     METH_FASTCALL | METH_KEYWORDS,
+     "remove_writer($self, /, fd)\n--\n\n"
+     "Stop watching a descriptor for writing; False if it was not watched."},
+    {"_add_reader", py::as_method(add<Side::reader>), METH_FASTCALL | METH_KEYWORDS,
+     "_add_reader($self, /, fd, callback, *args)\n--\n\n"
+     "add_reader() that does not ask whether a transport has the descriptor."},
+    {"_add_writer", py::as_method(add<Side::writer>), METH_FASTCALL | METH_KEYWORDS,
+     "_add_writer($self, /, fd, callback, *args)\n--\n\n"
+     "add_writer() that does not ask whether a transport has the descriptor."},
+    {"_remove_reader", remove<Side::reader>, METH_O,
+     "_remove_reader($self, fd, /)\n--\n\n"
+     "remove_reader() that does not ask whether a transport has the descriptor."},
+    {"_remove_writer", remove<Side::writer>, METH_O,
+     "_remove_writer($self, fd, /)\n--\n\n"
+     "remove_writer() that does not ask whether a transport has the descriptor."},
+    {"_watched_events", watched_events, METH_O,
+     "_watched_events($self, fd, /)\n--\n\n"
+     "Return the events that a descriptor is watched for, as a mask."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -6,6 +6,12 @@
 
 namespace bucle::py {
 
+// A METH_FASTCALL function, with or without METH_KEYWORDS, as it stands in a PyMethodDef.
+template <class Function>
+PyCFunction as_method(Function* function) noexcept {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
 struct Signature {
     const char* function;               // as it stands in messages
     const char* const* names;           // null-terminated

@@ -18,6 +18,12 @@ PyObject* raise_value_error(const char* text) noexcept {
     return nullptr;
 }
 
+bool raise_os_error(int error) noexcept {
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+}
+
 bool is_exit_exception(PyObject* exception) noexcept {
     return PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt) != 0 ||
            PyErr_GivenExceptionMatches(exception, PyExc_SystemExit) != 0;

@@ -60,6 +60,10 @@ inline PyObject* new_ref(PyObject* object) noexcept {
     return Py_NewRef(object);
 }
 
+inline PyObject* value_or_none(PyObject* object) noexcept {
+    return Py_NewRef(object == nullptr ? Py_None : object);
+}
+
 // For the ready ring and other containers of raw owned pointers.
 inline void drop(PyObject* object) noexcept {
     Py_XDECREF(object);
