@@ -75,8 +75,7 @@ py::Ref fill_handle(py::Ref handle, HandleCore& core, Scheduler& scheduler, PyOb
     return handle;
 }
 
-py::Ref call_callback(HandleCore& core) noexcept {
-    PyObject* callback = core.callback.get();
+py::Ref call_callback(const HandleCore& core, PyObject* callback) noexcept {
     if (core.nargs == HandleCore::kTuple) {
         const py::Ref args = py::Ref::borrow(core.args[1]);
         return py::Ref::steal(PyObject_Call(callback, args.get(), nullptr));
@@ -204,11 +203,12 @@ bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept {
     if (!context) {
         context = make_empty_context();
     }
-    py::Ref callback = core.callback.clone();
+    // A cancelled handle that somebody runs by hand calls None, and says so as asyncio's does.
+    const py::Ref callback = core.callback ? core.callback.clone() : py::none();
     if (!context || PyContext_Enter(context.get()) < 0) {
         return report_failure(handle, core, callback.get());
     }
-    py::Ref result = call_callback(core);
+    py::Ref result = call_callback(core, callback.get());
     if (result) [[likely]] {
         if (PyContext_Exit(context.get()) < 0) {
             return false;

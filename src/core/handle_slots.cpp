@@ -89,9 +89,6 @@ PyObject* run(PyObject* self, PyObject*) noexcept {
     if (threadsafe_core(self) != nullptr) {
         return run_threadsafe_handle(self, spare) ? py::new_ref(Py_None) : nullptr;
     }
-    if (!core.callback) {
-        return py::raise_type_error("'NoneType' object is not callable");
-    }
     return run_handle(self, core, spare) ? py::new_ref(Py_None) : nullptr;
 }
 

@@ -181,9 +181,14 @@ bool set_task_name(PyObject* self, TaskCore& core, PyObject* name) noexcept {
 int cancel_any(PyObject* future, PyObject* message) noexcept {
     const py::Ref hold = py::Ref::borrow(future);
     if (is_exact_native(future)) {
+        // Down a chain of tasks that wait for each other; asyncio's ends in a RecursionError, too.
+        if (Py_EnterRecursiveCall(" while calling a Python object") != 0) {
+            return -1;
+        }
         const bool accepted = is_native_task(future)
                                   ? task_cancel(future, message)
                                   : future_cancel(future, *future_core(future), message);
+        Py_LeaveRecursiveCall();
         return PyErr_Occurred() != nullptr ? -1 : static_cast<int>(accepted);
     }
     const py::Names& names = py::names();

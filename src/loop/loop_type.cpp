@@ -363,9 +363,12 @@ PyObject* close_loop(PyObject* self, PyObject*) noexcept {
     if (core.closed()) {
         Py_RETURN_NONE;
     }
-    if (core.debug() &&
-        !py::Ref::steal(PyObject_CallMethod(py::state().logger, "debug", "sO", "Close %r", self))) {
-        return nullptr;
+    if (core.debug()) {
+        py::Ref logger = py::Ref::steal(PyObject_GetAttrString(py::state().base_events, "logger"));
+        if (!logger ||
+            !py::Ref::steal(PyObject_CallMethod(logger.get(), "debug", "sO", "Close %r", self))) {
+            return nullptr;
+        }
     }
     core.gate |= core::Scheduler::kClosed;
     drop_ready(core);

@@ -118,8 +118,9 @@ bool run_entry_in_debug(LoopCore& core, Ready entry) noexcept {
     }
     py::Ref text = py::call(py::state().format_handle, handle.get());
     py::Ref duration = py::Ref::steal(PyFloat_FromDouble(took));
-    return text && duration &&
-           py::Ref::steal(PyObject_CallMethod(py::state().logger, "warning", "sOO",
+    py::Ref logger = py::Ref::steal(PyObject_GetAttrString(py::state().base_events, "logger"));
+    return text && duration && logger &&
+           py::Ref::steal(PyObject_CallMethod(logger.get(), "warning", "sOO",
                                               "Executing %s took %.3f seconds", text.get(),
                                               duration.get()));
 }

@@ -82,7 +82,6 @@ constexpr Import kImports[] = {
     {"asyncio.base_events", "_run_until_complete_cb", &State::run_until_complete_cb},
     {"asyncio.tasks", "ensure_future", &State::ensure_future},
     {"asyncio.futures", "isfuture", &State::isfuture},
-    {"asyncio.log", "logger", &State::logger},
     {"warnings", "warn", &State::warn},
     {"signal", "set_wakeup_fd", &State::set_wakeup_fd},
     {"sys", "get_asyncgen_hooks", &State::get_asyncgen_hooks},
@@ -201,6 +200,7 @@ State* make_state() noexcept {
                                          PyDict_GetItemString(keywords.get(), "debug") != nullptr;
     PyErr_Clear();
     state->empty_context = PyContext_New();
+    state->base_events = PyImport_ImportModule("asyncio.base_events");
     state->create_task_rules = find_create_task_rules();
     const std::lock_guard lock(detail::registry_mutex);
     detail::registry()[id] = state;

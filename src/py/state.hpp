@@ -66,7 +66,7 @@ struct State {
     PyObject* run_until_complete_cb = nullptr;  // asyncio.base_events
     PyObject* ensure_future = nullptr;
     PyObject* isfuture = nullptr;
-    PyObject* logger = nullptr;
+    PyObject* base_events = nullptr; // the module: its logger can be replaced
     PyObject* warn = nullptr;
     PyObject* set_wakeup_fd = nullptr;
     PyObject* get_asyncgen_hooks = nullptr;
