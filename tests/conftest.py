@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# `--hypothesis-profile full` is the large count; the default keeps an everyday run short.
+# BUCLE_EXAMPLES=large asks for the large counts; without it an everyday run stays short.
 settings.register_profile("everyday", max_examples=30)
-settings.register_profile("full", max_examples=1000)
-settings.load_profile("everyday")
+settings.register_profile("large", max_examples=500)
+settings.load_profile("large" if os.environ.get("BUCLE_EXAMPLES") == "large" else "everyday")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,22 +1,25 @@
 """CPython's own core modules pass on the native types and loop, plain and installed.
 
 One test an upstream module, so that they run in parallel; what is known to differ is a row of
-registry.toml.  The whole set, with the modules that need connections, is `python -m
+registry.toml.  BUCLE_EXAMPLES=large adds the modules that need connections, as does `python -m
 tests.conformance`.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 
 import pytest
 
 from tests.conformance import registry
-from tests.conformance.modules import CORE, SETS
+from tests.conformance.modules import SETS
 from tests.conformance.parent import ModuleRun, Options, Outcome
 from tests.conformance.report import judge, stale_rows
 
 pytestmark = pytest.mark.conformance
+
+MODULES = SETS["all" if os.environ.get("BUCLE_EXAMPLES") == "large" else "core"]
 
 
 def _has_upstream(module: str) -> bool:
@@ -28,8 +31,8 @@ def _has_upstream(module: str) -> bool:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", ["plain", "installed"])
-@pytest.mark.parametrize("module", CORE)
-def test_core_module(module: str, mode: str) -> None:
+@pytest.mark.parametrize("module", MODULES)
+def test_module(module: str, mode: str) -> None:
     if not _has_upstream("test_tasks"):
         pytest.skip("this interpreter came without test.test_asyncio")
     if not _has_upstream(module):

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from tests.support import World
 
-pytestmark = pytest.mark.property
+pytestmark = [pytest.mark.property, pytest.mark.timeout(3000)]
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="-")
 
