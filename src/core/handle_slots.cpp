@@ -112,6 +112,10 @@ PyObject* get_field(PyObject* self, void*) noexcept {
 
 template <py::Ref HandleCore::* Field>
 int set_field(PyObject* self, PyObject* value, void*) noexcept {
+    if (value == nullptr) {
+        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
+        return -1;
+    }
     handle_core(self)->*Field = py::Ref::borrow(value);
     return 0;
 }

@@ -247,6 +247,10 @@ bool step_inner(PyObject* task, TaskCore& core, py::Ref error) noexcept {
     if (step && scheduler != nullptr) {
         handle = make_handle(*scheduler, step.get(), nullptr, 0, core.context.get());
     }
+    if (!handle) {
+        py::compat::put_exception(std::move(error));
+        return false;
+    }
     py::Ref message =
         handle ? py::Ref::steal(PyUnicode_FromFormat("Exception in callback %R()", step.get()))
                : py::Ref();

@@ -336,12 +336,18 @@ PyGetSetDef loop_getset[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
+// Looking attributes up can run any code, so the loops are held before the first is looked at.
 void class_changed(PyTypeObject* type) noexcept {
     const py::ErrorScope keep;
+    py::Ref loops = py::Ref::steal(PyList_New(0));
     for (LoopCore& core : live_loops()) {
-        if (PyType_IsSubtype(Py_TYPE(core.loop), type)) {
-            refresh_overrides(core.loop);
+        if (loops && PyType_IsSubtype(Py_TYPE(core.loop), type) &&
+            PyList_Append(loops.get(), core.loop) < 0) {
+            PyErr_WriteUnraisable(core.loop);
         }
+    }
+    for (Py_ssize_t i = 0; loops && i < PyList_GET_SIZE(loops.get()); ++i) {
+        refresh_overrides(PyList_GET_ITEM(loops.get(), i));
     }
 }
 

@@ -83,6 +83,10 @@ bool arm_timer(LoopCore& core) noexcept {
     if (!now_seconds(core, now)) {
         return false;
     }
+    if (core.timers.empty()) { // an overridden time() cancelled the last ones
+        core.uv.disarm();
+        return true;
+    }
     // At most a day, as in asyncio; the poll after it looks again.
     constexpr double kLongest = 24 * 3600;
     const double delay = when_of(core.timers.top().when) - now;

@@ -8,6 +8,7 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
+#include <limits>
 #include <vector>
 
 namespace bucle::loop {
@@ -20,6 +21,23 @@ bool is_cancelled(PyObject* handle) noexcept {
 void drop_timer(PyObject* handle) noexcept {
     core::timer_core(handle)->scheduled = false;
     py::drop(handle);
+}
+
+// An int too large for a float is as far away as time goes.
+bool as_seconds(PyObject* number, double& out) noexcept {
+    out = PyFloat_AsDouble(number);
+    if (out != -1 || PyErr_Occurred() == nullptr) {
+        return true;
+    }
+    if (!PyLong_Check(number) || !PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        return false;
+    }
+    PyErr_Clear();
+    py::Ref zero = py::Ref::steal(PyLong_FromLong(0));
+    const int negative = zero ? PyObject_RichCompareBool(number, zero.get(), Py_LT) : -1;
+    out = negative > 0 ? -std::numeric_limits<double>::infinity()
+                       : std::numeric_limits<double>::infinity();
+    return negative >= 0;
 }
 
 // `given`: the time (looked at already), the callback and its arguments.
@@ -108,8 +126,8 @@ PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
     if (given.args[0] == Py_None) {
         return py::raise_type_error("when cannot be None");
     }
-    const double when = PyFloat_AsDouble(given.args[0]);
-    if (when == -1 && PyErr_Occurred() != nullptr) {
+    double when = 0;
+    if (!as_seconds(given.args[0], when)) {
         return nullptr;
     }
     py::Ref handle = py::Ref::steal(schedule(*loop_core(self), when, given));
@@ -129,14 +147,25 @@ PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
     if (given.args[0] == Py_None) {
         return py::raise_type_error("delay must not be None");
     }
-    const double delay = PyFloat_AsDouble(given.args[0]);
-    if (delay == -1 && PyErr_Occurred() != nullptr) {
-        return nullptr;
-    }
     LoopCore& core = *loop_core(self);
     double now = 0;
+    double delay = 0;
     if (!now_seconds(core, now)) {
         return nullptr;
+    }
+    if (!PyFloat_Check(given.args[0]) && !PyLong_Check(given.args[0])) [[unlikely]] {
+        // Whatever adds up with a float, and asyncio's complaint about what does not.
+        py::Ref base = py::Ref::steal(PyFloat_FromDouble(now));
+        py::Ref sum = base ? py::Ref::steal(PyNumber_Add(base.get(), given.args[0])) : py::Ref();
+        if (!sum || !as_seconds(sum.get(), delay)) {
+            return nullptr;
+        }
+        delay -= now;
+    } else {
+        delay = PyFloat_AsDouble(given.args[0]);
+        if (delay == -1 && PyErr_Occurred() != nullptr) {
+            return nullptr;
+        }
     }
     if (!core.call_at_overridden) [[likely]] {
         return schedule(core, now + delay, given);

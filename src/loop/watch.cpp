@@ -48,7 +48,11 @@ int descriptor_of(PyObject* object) noexcept {
     }
     const long fd = PyLong_AsLong(number.get());
     if (fd == -1 && PyErr_Occurred() != nullptr) {
-        return -1;
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return kTooLarge;
     }
     if (fd > INT_MAX) {
         return kTooLarge;
@@ -85,6 +89,9 @@ Watch* watch_of(LoopCore& core, int fd) noexcept {
 void retire(PyObject* handle) noexcept {
     if (handle != nullptr) {
         core::cancel_handle(handle, *core::handle_core(handle));
+        if (PyErr_Occurred() != nullptr) { // its repr, in debug mode
+            PyErr_WriteUnraisable(handle);
+        }
         py::drop(handle);
     }
 }
