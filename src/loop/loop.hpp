@@ -123,7 +123,8 @@ struct CallbackArgs {
                                       CallbackArgs& out) noexcept;
 
 // tasks.cpp
-extern PyMethodDef task_methods[];
+extern PyMethodDef task_methods[5];
+void describe_create_task() noexcept; // its signature is the installed asyncio's
 
 // watch.cpp
 extern PyMethodDef watch_methods[];

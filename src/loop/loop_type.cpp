@@ -417,6 +417,7 @@ bool make_loop_type(PyObject* module) noexcept {
                                    reinterpret_cast<PyTypeObject*>(state.base_loop),
                                    state.meta,
                                    Py_TPFLAGS_BASETYPE};
+    describe_create_task();
     PyTypeObject* type = py::make_type(module, recipe, &core::loop_offset);
     if (type == nullptr || !py::add_methods_for(type, type, scheduling_methods) ||
         !py::add_methods_for(type, type, task_methods) ||

@@ -172,13 +172,12 @@ constexpr char kSetTaskFactory[] = "set_task_factory";
 
 } // namespace
 
-PyMethodDef task_methods[] = {
+PyMethodDef task_methods[5] = {
     {"create_future", create_future, METH_NOARGS,
      "create_future($self, /)\n--\n\n"
      "Return a new Future bound to the loop."},
     {"create_task", py::as_method(create_task), METH_FASTCALL | METH_KEYWORDS,
-     "create_task($self, /, coro, **kwargs)\n--\n\n"
-     "Schedule a coroutine; the keywords are those of the running version's Task."},
+     nullptr /* describe_create_task() */},
     {"set_task_factory", py::as_method(one_argument<set_task_factory, kSetTaskFactory, kFactory>),
      METH_FASTCALL | METH_KEYWORDS,
      "set_task_factory($self, /, factory)\n--\n\n"
@@ -188,5 +187,27 @@ PyMethodDef task_methods[] = {
      "Return the task factory, or None."},
     {nullptr, nullptr, 0, nullptr},
 };
+
+void describe_create_task() noexcept {
+    for (PyMethodDef& def : task_methods) {
+        if (def.ml_meth != py::as_method(create_task)) {
+            continue;
+        }
+        switch (py::state().create_task_rules) {
+        case CreateTaskRules::two_keywords:
+            def.ml_doc = "create_task($self, /, coro, *, name=None, context=None)\n--\n\n"
+                         "Schedule a coroutine as a Task.";
+            break;
+        case CreateTaskRules::more_keywords:
+            def.ml_doc = "create_task($self, /, coro, *, name=None, context=None, **kwargs)\n--\n\n"
+                         "Schedule a coroutine as a Task.";
+            break;
+        case CreateTaskRules::all_to_factory:
+            def.ml_doc = "create_task($self, /, coro, **kwargs)\n--\n\n"
+                         "Schedule a coroutine as a Task.";
+            break;
+        }
+    }
+}
 
 } // namespace bucle::loop
