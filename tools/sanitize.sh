@@ -31,7 +31,7 @@ import sys
 import bucle._core
 assert bucle._core.__file__.startswith(sys.argv[1]), bucle._core.__file__
 EOF
-[ $# -gt 0 ] || set -- tests/unit -m "not slow and not stress"
+[ $# -gt 0 ] || set -- tests/unit tests/conformance -m "not slow and not stress"
 mkdir -p build/reports
 say "tests on Python $tag ($variant)"
 LD_PRELOAD=$preload "$runner" -m pytest -n "${JOBS:-$(nproc)}" -p no:randomly \
