@@ -17,10 +17,9 @@ struct TaskCore : FutureCore {
     std::int32_t own_cancels = 0;
     bool must_cancel = false;
     bool log_destroy_pending = false; // set when it has a coroutine
-    base::ListNode node; // in the list of all live tasks, up to 3.13
+    base::ListNode node;              // in the list of all live tasks, up to 3.13
 };
 
-// The name slot: the base's, where known, so that asyncio.Task.set_name(t) works.
 inline TaskCore* task_core(PyObject* task) noexcept {
     return py::own_fields<TaskCore>(task, task_offset);
 }

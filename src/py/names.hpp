@@ -3,23 +3,52 @@
 
 #include "py/ref.hpp"
 
-#define BUCLE_NAMES(X)                                                                             \
-    X(__await__)                                                                                   \
-    X(__name__)                                                                                    \
-    X(__class__)                                                                                   \
-    X(_asyncio_future_blocking)                                                                    \
-    X(_asyncio_awaited_by)                                                                         \
-    X(_asyncgen_finalizer_hook)                                                                    \
-    X(_asyncgen_firstiter_hook) X(_callback) X(_close_resources) X(_context) X(_loop)              \
-        X(_source_traceback) X(_timer_handle_cancelled) X(add_done_callback)                       \
-            X(call_exception_handler) X(call_soon) X(cancel) X(context) X(coro) X(eager_start)     \
-                X(exception) X(fileno) X(finalizer) X(firstiter) X(future) X(get_debug)            \
-                    X(get_loop) X(handle) X(is_running) X(loop) X(message) X(msg) X(name)          \
-                        X(result) X(set_name) X(source_traceback) X(task) X(task_factory) X(time)  \
-                            X(warn_on_full_buffer) X(source) X(remove_done_callback) X(done)       \
-                                X(_transports) X(is_closing) X(close) X(create_future)             \
-                                    X(create_task) X(call_at) X(call_later) X(run_forever)         \
-                                        X(_ensure_fd_no_transport)
+// clang-format off: one name a line
+#define BUCLE_NAMES(X) \
+    X(__class__) \
+    X(__name__) \
+    X(_asyncgen_finalizer_hook) \
+    X(_asyncgen_firstiter_hook) \
+    X(_asyncio_future_blocking) \
+    X(_close_resources) \
+    X(_ensure_fd_no_transport) \
+    X(_loop) \
+    X(_timer_handle_cancelled) \
+    X(_transports) \
+    X(add_done_callback) \
+    X(call_at) \
+    X(call_exception_handler) \
+    X(call_soon) \
+    X(cancel) \
+    X(close) \
+    X(context) \
+    X(coro) \
+    X(create_task) \
+    X(done) \
+    X(eager_start) \
+    X(exception) \
+    X(fileno) \
+    X(finalizer) \
+    X(firstiter) \
+    X(future) \
+    X(get_debug) \
+    X(get_loop) \
+    X(handle) \
+    X(is_running) \
+    X(loop) \
+    X(message) \
+    X(msg) \
+    X(name) \
+    X(remove_done_callback) \
+    X(result) \
+    X(run_forever) \
+    X(set_name) \
+    X(source) \
+    X(source_traceback) \
+    X(task) \
+    X(time) \
+    X(warn_on_full_buffer)
+// clang-format on
 
 namespace bucle::py {
 

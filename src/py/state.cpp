@@ -66,7 +66,6 @@ constexpr Import kImports[] = {
     {"asyncio.exceptions", "CancelledError", &State::cancelled_error},
     {"asyncio.exceptions", "InvalidStateError", &State::invalid_state_error},
     {"asyncio.events", "get_event_loop", &State::get_event_loop},
-    {"asyncio.events", "get_running_loop", &State::get_running_loop},
     {"asyncio.events", "_set_running_loop", &State::set_running_loop},
     {"asyncio.events", "_get_running_loop", &State::running_loop_or_none},
     {"asyncio.coroutines", "iscoroutine", &State::iscoroutine},

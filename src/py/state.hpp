@@ -50,7 +50,6 @@ struct State {
 
     // functions, called on cold paths unless said otherwise
     PyObject* get_event_loop = nullptr;
-    PyObject* get_running_loop = nullptr;
     PyObject* set_running_loop = nullptr;     // asyncio._set_running_loop, C
     PyObject* running_loop_or_none = nullptr; // asyncio._get_running_loop, C
     PyObject* iscoroutine = nullptr;

@@ -66,7 +66,7 @@ void free_instance(PyObject* self) noexcept {
 }
 
 void chain_dealloc(PyObject* self, PyTypeObject* base) noexcept {
-    PyTypeObject* type = Py_TYPE(self);
+    [[maybe_unused]] PyTypeObject* type = Py_TYPE(self);
     base->tp_dealloc(self);
     if constexpr (!compat::kBaseDeallocDropsType) {
         Py_DECREF(type);
