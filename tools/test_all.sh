@@ -15,11 +15,12 @@ step() { # NAME COMMAND...
     "$@" || failed+=("$name")
 }
 
-step lint tools/lint.sh --all
+main=$(find_python 3.13) || main=$(default_python)
+step lint env PYTHON="$main" tools/lint.sh --all
 for version in 3.11 3.12 3.13 3.14 3.15; do
     step "tests $version" tools/test.sh --no-cpp "$version"
 done
-step asan tools/sanitize.sh asan
+step asan env PYTHON="$main" tools/sanitize.sh asan
 step tsan tools/sanitize.sh tsan --cpp-only
 step wheel tools/wheel.sh
 [ ${#failed[@]} -eq 0 ] || say "failed: ${failed[*]}"
