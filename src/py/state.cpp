@@ -6,6 +6,7 @@
 #include "py/compat.hpp"
 
 #include <map>
+#include <memory>
 #include <mutex>
 
 namespace bucle::py {
@@ -175,7 +176,7 @@ State* make_state() noexcept {
     if (State* present = detail::find_state(); present != nullptr) {
         return present;
     }
-    auto* state = new (std::nothrow) State;
+    std::unique_ptr<State> state(new (std::nothrow) State);
     if (state == nullptr) {
         PyErr_NoMemory();
         return nullptr;
@@ -188,7 +189,7 @@ State* make_state() noexcept {
         if (!value) {
             return nullptr;
         }
-        state->*import.slot = value.release();
+        state.get()->*import.slot = value.release();
     }
     if (!import_iscoroutinefunction(*state)) {
         return nullptr;
@@ -202,10 +203,11 @@ State* make_state() noexcept {
     state->base_events = PyImport_ImportModule("asyncio.base_events");
     state->create_task_rules = find_create_task_rules();
     const std::lock_guard lock(detail::registry_mutex);
-    detail::registry()[id] = state;
-    detail::sole_state.store(detail::registry().size() == 1 ? state : nullptr,
+    State* kept = state.release();
+    detail::registry()[id] = kept;
+    detail::sole_state.store(detail::registry().size() == 1 ? kept : nullptr,
                              std::memory_order_relaxed);
-    return state;
+    return kept;
 }
 
 } // namespace bucle::py
