@@ -144,7 +144,8 @@ def run_script(
     The script's first line binds `impl` to the implementation asked for.
     """
     prelude = f"from tests.support import implementation; impl = implementation({impl!r})\n"
-    paths = [str(ROOT), str(ROOT / "python"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # The caller's path first: under a sanitizer it leads to another build of the extension.
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT / "python")]
     return subprocess.run(
         [sys.executable, *options, "-c", prelude + textwrap.dedent(source), *arguments],
         capture_output=True,

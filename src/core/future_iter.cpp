@@ -78,7 +78,11 @@ PyObject* next(PyObject* self) noexcept {
 }
 
 PyObject* send_method(PyObject* self, PyObject*) noexcept {
-    return next(self);
+    PyObject* value = next(self);
+    if (value == nullptr && PyErr_Occurred() == nullptr) {
+        PyErr_SetNone(PyExc_StopIteration); // a method cannot end as silently as tp_iternext
+    }
+    return value;
 }
 
 PyObject* throw_method(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexcept {

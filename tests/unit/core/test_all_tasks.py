@@ -188,7 +188,7 @@ loop.run_forever()
 @pytest.mark.skipif(not SINCE_3_14, reason="`python -m asyncio ps` came with 3.14")
 @pytest.mark.parametrize("command", ["ps", "pstree"])
 def test_asyncio_ps_and_pstree(impl: Implementation, command: str) -> None:
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "python")])
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", ""), str(ROOT / "python")])
     child = subprocess.Popen(
         [sys.executable, "-c", WATCHED, impl.name],
         stdout=subprocess.PIPE,

@@ -394,6 +394,32 @@ def test_iterator_protocol(world: World) -> None:
     assert stop.value.value == "done"
 
 
+@pytest.mark.parametrize("value", [None, 5, (1, 2), ValueError("a value, not an error")])
+def test_iterator_send_ends_with_the_value(world: World, value: Any) -> None:
+    future = world.future()
+    future.set_result(value)
+    with pytest.raises(StopIteration) as stop:
+        future.__await__().send(None)
+    assert stop.value.value is value
+    with pytest.raises(StopIteration) as stop:
+        next(future.__await__())
+    assert stop.value.value is value
+
+
+@pytest.mark.parametrize("end", ["throw", "close"])
+def test_iterator_send_after_its_end_does_not_crash(world: World, end: str) -> None:
+    iterator = world.future().__await__()
+    if type(iterator).__module__ != "bucle":
+        pytest.skip("stock ends in a SystemError before 3.15")
+    if end == "throw":
+        with pytest.raises(ValueError, match="thrown"):
+            iterator.throw(ValueError("thrown"))
+    else:
+        iterator.close()
+    with pytest.raises(StopIteration):
+        iterator.send(None)
+
+
 def test_iterator_send_ignores_its_value(world: World) -> None:
     future = world.future()
     iterator = iter(future)

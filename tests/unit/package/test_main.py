@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def execute(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    paths = [str(ROOT / "python"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [*filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT / "python")]
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
