@@ -221,22 +221,10 @@ PyTypeObject* make_one(PyObject* module, const char* name, PyObject* base, std::
                                    py::state().meta,
                                    Py_TPFLAGS_BASETYPE};
     PyTypeObject* type = py::make_type(module, recipe, offset);
-    for (PyMethodDef* def = more_methods; type != nullptr && def != nullptr && def->ml_name;
-         ++def) {
-        py::Ref descriptor = py::Ref::steal(PyDescr_NewMethod(type, def));
-        if (!descriptor ||
-            PyDict_SetItemString(type->tp_dict, def->ml_name, descriptor.get()) < 0) {
-            return nullptr;
-        }
-    }
-    for (PyGetSetDef* def = more_getset; type != nullptr && def != nullptr && def->name; ++def) {
-        py::Ref descriptor = py::Ref::steal(PyDescr_NewGetSet(type, def));
-        if (!descriptor || PyDict_SetItemString(type->tp_dict, def->name, descriptor.get()) < 0) {
-            return nullptr;
-        }
-    }
-    if (type != nullptr) {
-        PyType_Modified(type);
+    if (type == nullptr ||
+        (more_methods != nullptr && !py::add_methods_for(type, type, more_methods)) ||
+        (more_getset != nullptr && !py::add_getset(type, more_getset))) {
+        return nullptr;
     }
     return type;
 }

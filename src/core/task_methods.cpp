@@ -333,16 +333,6 @@ PyObject* wakeup_function(PyObject* task, PyObject* future) noexcept {
 PyMethodDef step_def = {"task_step", step_function, METH_NOARGS, nullptr};
 PyMethodDef wakeup_def = {"task_wakeup", wakeup_function, METH_O, nullptr};
 
-bool add_getset(PyTypeObject* type, PyGetSetDef* table) noexcept {
-    for (PyGetSetDef* def = table; def->name != nullptr; ++def) {
-        py::Ref descriptor = py::Ref::steal(PyDescr_NewGetSet(type, def));
-        if (!descriptor || PyDict_SetItemString(type->tp_dict, def->name, descriptor.get()) < 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 } // namespace
 
 py::Ref make_step(PyObject* task) noexcept {
@@ -380,7 +370,7 @@ bool make_task_type(PyObject* module) noexcept {
                                    Py_TPFLAGS_BASETYPE};
     state.task_type = py::make_type(module, recipe, &task_offset);
     return state.task_type != nullptr && hide_next(state.task_type) &&
-           add_getset(state.task_type, future_getset) &&
+           py::add_getset(state.task_type, future_getset) &&
            py::add_methods_for(state.task_type, state.base_task, future_methods) &&
            py::add_methods_for(state.task_type, state.base_task, methods);
 }

@@ -13,7 +13,6 @@ namespace bucle::py::compat {
 inline constexpr bool kHasEagerTasks = PY_VERSION_HEX >= 0x030C0000;
 inline constexpr bool kTaskNamesAreLazy = PY_VERSION_HEX >= 0x030C0000;
 inline constexpr bool kHasTaskGetContext = PY_VERSION_HEX >= 0x030C0000;
-inline constexpr bool kHandlesHaveGetContext = PY_VERSION_HEX >= 0x030C0000;
 inline constexpr bool kThrowSignatureDeprecated = PY_VERSION_HEX >= 0x030C0000;
 // Up to 3.12 set_exception(StopIteration()) is refused; later it is wrapped in a RuntimeError.
 inline constexpr bool kStopIterationIsWrapped = PY_VERSION_HEX >= 0x030D0000;
@@ -22,7 +21,6 @@ inline constexpr bool kUncancelClearsMustCancel = PY_VERSION_HEX >= 0x030D0000;
 // From 3.14 on the interpreter keeps the list of tasks and the current task in its thread state.
 inline constexpr bool kThreadStateKnowsTasks = PY_VERSION_HEX >= 0x030E0000;
 inline constexpr bool kHasThreadSafeHandle = PY_VERSION_HEX >= 0x030E0000;
-inline constexpr bool kTaskFactoryGetsAllKeywords = PY_VERSION_HEX >= 0x030E0000;
 inline constexpr bool kSecondInitRefused = PY_VERSION_HEX >= 0x030F0000;
 inline constexpr bool kContextTypeChecked = PY_VERSION_HEX >= 0x030F0000;
 // Static types (3.11's _asyncio) do not drop the reference that an instance holds on its type.

@@ -16,16 +16,4 @@ class ReleaseGil {
     PyThreadState* saved_;
 };
 
-// For libuv's and fork's callbacks that may come without a thread state.
-class EnsureGil {
-  public:
-    EnsureGil() noexcept : saved_(PyGILState_Ensure()) {}
-    EnsureGil(const EnsureGil&) = delete;
-    EnsureGil& operator=(const EnsureGil&) = delete;
-    ~EnsureGil() { PyGILState_Release(saved_); }
-
-  private:
-    PyGILState_STATE saved_;
-};
-
 } // namespace bucle::py

@@ -57,6 +57,17 @@ bool add_methods_for(PyTypeObject* type, PyTypeObject* receiver, PyMethodDef* me
     return true;
 }
 
+bool add_getset(PyTypeObject* type, PyGetSetDef* table) noexcept {
+    for (PyGetSetDef* def = table; def->name != nullptr; ++def) {
+        Ref descriptor = Ref::steal(PyDescr_NewGetSet(type, def));
+        if (!descriptor || PyDict_SetItemString(type->tp_dict, def->name, descriptor.get()) < 0) {
+            return false;
+        }
+    }
+    PyType_Modified(type);
+    return true;
+}
+
 void free_instance(PyObject* self) noexcept {
     PyTypeObject* type = Py_TYPE(self);
     compat::clear_weakrefs(self);

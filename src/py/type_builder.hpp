@@ -25,6 +25,9 @@ PyTypeObject* make_type(PyObject* module, const TypeRecipe& recipe, std::size_t*
 [[nodiscard]] bool add_methods_for(PyTypeObject* type, PyTypeObject* receiver,
                                    PyMethodDef* methods) noexcept;
 
+// Puts properties on a finished type, beside those that it was made with.
+[[nodiscard]] bool add_getset(PyTypeObject* type, PyGetSetDef* table) noexcept;
+
 // Frees an instance of a heap type whose base is a class written in Python: chaining to the base's
 // dealloc would find ours again. The caller has untracked it and cleared its own fields.
 void free_instance(PyObject* self) noexcept;
