@@ -125,7 +125,7 @@ def timers_fire(bench: Bench) -> None:
     run_inside(bench, feed)
 
 
-@CORE.workload("call_soon_threadsafe", size=2_000)
+@CORE.workload("call_soon_threadsafe", size=20_000)
 def call_soon_threadsafe(bench: Bench) -> None:
     """Pay for the wake-up alone: called from the loop's own thread."""
     loop = bench.loop
