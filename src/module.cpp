@@ -1,12 +1,16 @@
 // The module bucle._core: makes the types in the order of their rooms and offers the cold
 // functions. The only file that knows pybind11.
+#include "combine/combine.hpp"
+#include "core/coroutine.hpp"
 #include "core/future.hpp"
 #include "core/handle.hpp"
 #include "core/meta.hpp"
 #include "core/task.hpp"
 #include "loop/loop.hpp"
 #include "py/asyncio_abi.hpp"
+#include "py/function.hpp"
 #include "py/state.hpp"
+#include "sync/sync.hpp"
 
 #include <pybind11/pybind11.h>
 
@@ -39,10 +43,14 @@ void make_types(pybind::module_& module) {
     require(py::abi::probe(*state));
     PyObject* m = module.ptr();
     require(bucle::core::make_meta_type(m));
+    require(py::make_function_type(m));
+    require(bucle::core::make_coroutine_type(m));
     require(bucle::core::make_handle_types(m));
     require(bucle::core::make_future_types(m));
     require(bucle::core::make_task_type(m));
     require(bucle::loop::make_loop_type(m));
+    require(bucle::sync::make_lock_type(m));
+    require(bucle::combine::add_sleep(m));
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);

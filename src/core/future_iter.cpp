@@ -3,9 +3,9 @@
 // exact types are their own iterators: nothing is allocated for an await. The iterator object, as
 // asyncio has it with send, throw and close, is what iter(), __await__() and subclasses give; it
 // holds nothing but the future.
+#include "core/awaiting.hpp"
 #include "core/future.hpp"
 #include "py/args.hpp"
-#include "py/call.hpp"
 #include "py/error.hpp"
 
 namespace bucle::core {
@@ -34,27 +34,6 @@ PySendResult resume(PyObject* future, PyObject** out) noexcept {
     }
     *out = future_result(future, core).release();
     return *out == nullptr ? PYGEN_ERROR : PYGEN_RETURN;
-}
-
-// The same for tp_iternext, where a result is a StopIteration.
-PyObject* as_next(PySendResult outcome, PyObject* value) noexcept {
-    if (outcome != PYGEN_RETURN) {
-        return value;
-    }
-    const py::Ref held = py::Ref::steal(value);
-    if (value == Py_None) {
-        return nullptr; // an iterator that ends without an error returns None
-    }
-    if (!PyTuple_Check(value) && !PyExceptionInstance_Check(value)) {
-        PyErr_SetObject(PyExc_StopIteration, value);
-        return nullptr;
-    }
-    // These must not be unpacked or raised: hence an instance.
-    py::Ref stop = py::call(PyExc_StopIteration, held.get());
-    if (stop) {
-        py::compat::put_exception(std::move(stop));
-    }
-    return nullptr;
 }
 
 PySendResult send(PyObject* self, PyObject*, PyObject** out) noexcept {
@@ -86,55 +65,11 @@ PyObject* send_method(PyObject* self, PyObject*) noexcept {
 }
 
 PyObject* throw_method(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexcept {
-    if (nargs < 1 || nargs > 3) {
-        PyErr_Format(PyExc_TypeError, "throw expected %s %d argument%s, got %zd",
-                     nargs < 1 ? "at least" : "at most", nargs < 1 ? 1 : 3, nargs < 1 ? "" : "s",
-                     nargs);
-        return nullptr;
-    }
-    if (py::compat::kThrowSignatureDeprecated && nargs > 1 &&
-        PyErr_WarnEx(PyExc_DeprecationWarning,
-                     "the (type, exc, tb) signature of throw() is deprecated, "
-                     "use the single-arg signature instead.",
-                     1) < 0) {
-        return nullptr;
-    }
-    PyObject* type = args[0];
-    PyObject* value = nargs > 1 && args[1] != Py_None ? args[1] : nullptr;
-    PyObject* traceback = nargs > 2 && args[2] != Py_None ? args[2] : nullptr;
-    if (traceback != nullptr && !PyTraceBack_Check(traceback)) {
-        return py::raise_type_error("throw() third argument must be a traceback");
-    }
-    py::Ref exception;
-    if (PyExceptionClass_Check(type)) {
-        if (value != nullptr && PyObject_IsInstance(value, type) == 1) {
-            exception = py::Ref::borrow(value);
-        } else if (value != nullptr && PyTuple_Check(value)) {
-            exception = py::Ref::steal(PyObject_Call(type, value, nullptr));
-        } else {
-            exception = value == nullptr ? py::call(type) : py::call(type, value);
-        }
-        if (exception && !PyExceptionInstance_Check(exception.get())) {
-            return py::raise_type_error(
-                "calling the exception class did not give an exception instance");
-        }
-    } else if (PyExceptionInstance_Check(type)) {
-        if (value != nullptr) {
-            return py::raise_type_error("instance exception may not have a separate value");
-        }
-        exception = py::Ref::borrow(type);
-    } else {
-        return py::raise_type_error(
-            "exceptions must be classes deriving BaseException or instances of such a class");
-    }
+    py::Ref exception = exception_to_throw(args, nargs);
     as_iterator(self).future.reset();
-    if (!exception) {
-        return nullptr;
+    if (exception) {
+        py::compat::put_exception(std::move(exception));
     }
-    if (traceback != nullptr && PyException_SetTraceback(exception.get(), traceback) < 0) {
-        return nullptr;
-    }
-    py::compat::put_exception(std::move(exception));
     return nullptr;
 }
 

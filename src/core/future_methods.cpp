@@ -453,7 +453,7 @@ bool make_future_types(PyObject* module) noexcept {
     };
     const py::TypeRecipe recipe = {
         "bucle.Future",    slots,      sizeof(FutureCore), alignof(FutureCore),
-        state.base_future, state.meta, Py_TPFLAGS_BASETYPE};
+        state.base_future, state.meta, Py_TPFLAGS_BASETYPE, true};
     state.future_type = py::make_type(module, recipe, &future_offset);
     return state.future_type != nullptr && hide_next(state.future_type) &&
            py::add_methods_for(state.future_type, state.base_future, future_methods) &&

@@ -219,7 +219,8 @@ PyTypeObject* make_one(PyObject* module, const char* name, PyObject* base, std::
                                    alignof(HandleCore),
                                    reinterpret_cast<PyTypeObject*>(base),
                                    py::state().meta,
-                                   Py_TPFLAGS_BASETYPE};
+                                   Py_TPFLAGS_BASETYPE,
+                                   true};
     PyTypeObject* type = py::make_type(module, recipe, offset);
     if (type == nullptr ||
         (more_methods != nullptr && !py::add_methods_for(type, type, more_methods)) ||

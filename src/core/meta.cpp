@@ -12,23 +12,11 @@ LoopClassChanged loop_class_changed = nullptr;
 // The stock class whose instances pass for instances of `cls`; null when `cls` is not one of ours
 // but a user's subclass, for which the ordinary rules hold.
 PyTypeObject* stock_twin(PyObject* cls) noexcept {
-    const py::State& state = py::state();
     auto* type = reinterpret_cast<PyTypeObject*>(cls);
-    const auto as_type = [](PyObject* object) { return reinterpret_cast<PyTypeObject*>(object); };
-    if (type == state.future_type) {
-        return state.base_future;
-    }
-    if (type == state.task_type) {
-        return state.base_task;
-    }
-    if (type == state.handle_type) {
-        return as_type(state.base_handle);
-    }
-    if (type == state.timer_handle_type) {
-        return as_type(state.base_timer_handle);
-    }
-    if (type != nullptr && type == state.threadsafe_handle_type) {
-        return as_type(state.base_threadsafe_handle);
+    for (const py::State::Twin* twin = py::state().twins; twin->native != nullptr; ++twin) {
+        if (twin->native == type) {
+            return twin->stock;
+        }
     }
     return nullptr;
 }

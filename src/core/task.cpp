@@ -3,6 +3,7 @@
 #include "core/task.hpp"
 
 #include "core/context.hpp"
+#include "core/coroutine.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -31,7 +32,7 @@ void store_name(PyObject* self, TaskCore& core, py::Ref name) noexcept {
 }
 
 int is_coroutine(PyObject* object) noexcept {
-    if (PyCoro_CheckExact(object)) [[likely]] {
+    if (PyCoro_CheckExact(object) || is_native_coroutine(object)) [[likely]] {
         return 1;
     }
     py::Ref answer = py::call(py::state().iscoroutine, object);

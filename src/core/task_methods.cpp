@@ -367,7 +367,7 @@ bool make_task_type(PyObject* module) noexcept {
     };
     const py::TypeRecipe recipe = {"bucle.Task",       slots,           sizeof(TaskCore),
                                    alignof(TaskCore),  state.base_task, state.meta,
-                                   Py_TPFLAGS_BASETYPE};
+                                   Py_TPFLAGS_BASETYPE, true};
     state.task_type = py::make_type(module, recipe, &task_offset);
     return state.task_type != nullptr && hide_next(state.task_type) &&
            py::add_getset(state.task_type, future_getset) &&

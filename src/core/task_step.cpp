@@ -1,5 +1,6 @@
 // One step of a task: mark it current, send or throw, read what came out. The order of the
 // questions and every text is that of _asyncio's task_step.
+#include "core/awaiting.hpp"
 #include "core/context.hpp"
 #include "core/handle.hpp"
 #include "core/task.hpp"
@@ -180,20 +181,6 @@ bool read_yield(PyObject* task, TaskCore& core, py::Ref yielded) noexcept {
                          task, yielded.get());
     }
     return fail_soon(task, core, PyExc_RuntimeError, "Task got bad yield: %R", yielded.get());
-}
-
-// coro.throw(error), its outcome told as PyIter_Send tells it.
-PySendResult throw_into(PyObject* coro, PyObject* error, PyObject** out) noexcept {
-    *out = py::call_method(coro, py::names().throw_, error).release();
-    if (*out != nullptr) {
-        return PYGEN_NEXT;
-    }
-    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        return PYGEN_ERROR;
-    }
-    const py::Ref stop = py::compat::take_exception();
-    *out = PyObject_GetAttrString(stop.get(), "value");
-    return *out == nullptr ? PYGEN_ERROR : PYGEN_RETURN;
 }
 
 // The step itself, between entering and leaving.

@@ -221,6 +221,16 @@ Ref current_task(PyObject* loop) noexcept {
                : Ref::borrow(task == nullptr ? Py_None : task);
 }
 
+Ref running_loop() noexcept {
+    if constexpr (compat::kThreadStateKnowsTasks) {
+        if (layout.fast_current_task) {
+            return Ref::borrow(slot_at(this_thread(), layout.thread_running_loop));
+        }
+    }
+    Ref loop = call(state().running_loop_or_none);
+    return loop.get() == Py_None ? Ref() : std::move(loop);
+}
+
 bool set_current(PyObject* loop, PyObject* task, bool& lingering) noexcept {
     if constexpr (compat::kThreadStateKnowsTasks) {
         if (layout.fast_current_task) {

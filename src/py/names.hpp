@@ -16,7 +16,15 @@
     X(_timer_handle_cancelled) \
     X(_transports) \
     X(add_done_callback) \
+    X(append) \
+    X(acquire) \
     X(call_at) \
+    X(call_later) \
+    X(cancelled) \
+    X(locked) \
+    X(release) \
+    X(set_result) \
+    X(set_exception) \
     X(call_exception_handler) \
     X(call_soon) \
     X(cancel) \
@@ -39,6 +47,8 @@
     X(message) \
     X(msg) \
     X(name) \
+    X(popleft) \
+    X(remove) \
     X(remove_done_callback) \
     X(result) \
     X(run_forever) \

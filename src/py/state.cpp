@@ -90,6 +90,8 @@ constexpr Import kImports[] = {
     {"sys", "set_coroutine_origin_tracking_depth", &State::set_origin_depth},
     {"asyncio.constants", "DEBUG_STACK_DEPTH", &State::debug_stack_depth},
     {"threading", "main_thread", &State::main_thread},
+    {"bucle._twins", "await_anything", &State::await_anything},
+    {"collections", "deque", &State::deque},
 };
 
 Ref import_attribute(const char* module_name, const char* name) noexcept {

@@ -76,6 +76,8 @@ struct State {
     PyObject* main_thread = nullptr; // threading.main_thread
     PyObject* is_debug_mode = nullptr;
     PyObject* signal_dispatcher = nullptr; // given by set_signal_dispatcher()
+    PyObject* await_anything = nullptr;    // bucle._twins
+    PyObject* deque = nullptr;             // collections.deque
 
     // our types
     PyTypeObject* meta = nullptr;
@@ -86,11 +88,35 @@ struct State {
     PyTypeObject* timer_handle_type = nullptr;
     PyTypeObject* threadsafe_handle_type = nullptr;
     PyTypeObject* loop_type = nullptr;
+    PyTypeObject* function_type = nullptr;
+    PyTypeObject* coroutine_type = nullptr;
+    PyTypeObject* lock_type = nullptr;
+    PyTypeObject* event_type = nullptr;
+    PyTypeObject* condition_type = nullptr;
+    PyTypeObject* semaphore_type = nullptr;
+    PyTypeObject* bounded_semaphore_type = nullptr;
+    PyTypeObject* barrier_type = nullptr;
+    PyTypeObject* queue_type = nullptr;
+    PyTypeObject* lifo_queue_type = nullptr;
+    PyTypeObject* priority_queue_type = nullptr;
+    PyTypeObject* gathering_future_type = nullptr;
+    PyTypeObject* as_completed_type = nullptr;
+    PyTypeObject* timeout_type = nullptr;
+    PyTypeObject* task_group_type = nullptr;
+
+    // Which stock class's instances pass for instances of a native class: see TypeRecipe.
+    static constexpr int kMaxTwins = 32;
+    struct Twin {
+        PyTypeObject* native = nullptr;
+        PyTypeObject* stock = nullptr;
+    };
+    Twin twins[kMaxTwins + 1];
 
     // memory of dead objects of exactly these types
     BlockPool future_blocks;
     BlockPool task_blocks;
     BlockPool iterator_blocks;
+    BlockPool coroutine_blocks;
 
     void* live_tasks = nullptr; // core/task_registry.cpp: the list of native tasks up to 3.13
     void* live_loops = nullptr; // loop/loop_type.cpp
@@ -98,6 +124,8 @@ struct State {
     PyObject* empty_context = nullptr;       // see abi::mirror_context
     std::uint64_t task_counter = 0;
     CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
+    PyObject* set_unless_cancelled = nullptr; // combine/sleep.cpp
+    bool sleep_refuses_nan = false;           // what the installed asyncio does: see py/function
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
 };
 

@@ -5,6 +5,53 @@
 #include "py/compat.hpp"
 
 namespace bucle::py {
+namespace {
+
+void add_twin(PyTypeObject* native, PyTypeObject* stock) noexcept {
+    State::Twin* free = state().twins;
+    while (free->native != nullptr) {
+        ++free;
+    }
+    if (free == state().twins + State::kMaxTwins) {
+        Py_FatalError("bucle: more native types than py::State has room for");
+    }
+    *free = {native, stock};
+}
+
+// A base of ours has the metaclass already, whose constructor the creation from a spec refuses: for
+// that moment it is an ordinary class.
+class PlainClass {
+  public:
+    explicit PlainClass(PyTypeObject* type) noexcept : type_(type) {
+        if (type_ != nullptr) {
+            meta_ = Py_TYPE(type_);
+            Py_SET_TYPE(reinterpret_cast<PyObject*>(type_), &PyType_Type);
+        }
+    }
+    PlainClass(const PlainClass&) = delete;
+    PlainClass& operator=(const PlainClass&) = delete;
+    ~PlainClass() {
+        if (type_ != nullptr) {
+            Py_SET_TYPE(reinterpret_cast<PyObject*>(type_), meta_);
+        }
+    }
+
+  private:
+    PyTypeObject* type_;
+    PyTypeObject* meta_ = nullptr;
+};
+
+PyObject* make_from_spec(PyObject* module, PyType_Spec& spec, const TypeRecipe& recipe) noexcept {
+    auto* const base = reinterpret_cast<PyObject*>(recipe.base);
+    if (recipe.stock == nullptr) {
+        return PyType_FromModuleAndSpec(module, &spec, base);
+    }
+    const Ref bases = Ref::steal(PyTuple_Pack(2, base, reinterpret_cast<PyObject*>(recipe.stock)));
+    const PlainClass plain(recipe.base);
+    return bases ? PyType_FromModuleAndSpec(module, &spec, bases.get()) : nullptr;
+}
+
+} // namespace
 
 PyTypeObject* make_type(PyObject* module, const TypeRecipe& recipe, std::size_t* offset) noexcept {
     const std::size_t base_size = static_cast<std::size_t>(
@@ -17,14 +64,17 @@ PyTypeObject* make_type(PyObject* module, const TypeRecipe& recipe, std::size_t*
     spec.flags =
         static_cast<unsigned>(Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC) | recipe.extra_flags;
     spec.slots = recipe.slots;
-    PyObject* type =
-        PyType_FromModuleAndSpec(module, &spec, reinterpret_cast<PyObject*>(recipe.base));
+    PyObject* const type = make_from_spec(module, spec, recipe);
     if (type == nullptr) {
         return nullptr;
     }
     compat::drop_inline_values(reinterpret_cast<PyTypeObject*>(type));
     if (offset != nullptr) {
         *offset = place;
+    }
+    if (recipe.is_twin) {
+        add_twin(reinterpret_cast<PyTypeObject*>(type),
+                 recipe.stock == nullptr ? recipe.base : recipe.stock);
     }
     if (recipe.meta != nullptr) {
         // The metaclass has a constructor written in Python, which the creation from a spec

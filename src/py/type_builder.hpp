@@ -16,6 +16,9 @@ struct TypeRecipe {
     PyTypeObject* base;   // null: object
     PyTypeObject* meta;   // null: what the bases give
     unsigned extra_flags; // beside DEFAULT | HAVE_GC
+    bool is_twin = false; // instances of the base pass for instances of the type (see core/meta)
+    // Where `base` is one of ours: the stock class that is a base too, and whose twin the type is.
+    PyTypeObject* stock = nullptr;
 };
 
 // The type (owned by the caller) or null; `offset` gets the place of our fields.

@@ -1,0 +1,17 @@
+"""The few functions of Python that native code is made from.
+
+A native function takes its signature and documentation from its twin in asyncio (see
+`src/py/function.hpp`); where the running version has none, the twin is here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+
+async def await_anything(awaitable: Awaitable[Any]) -> Any:
+    """Await what is neither a coroutine nor a future, by the interpreter's own rules."""
+    return await awaitable

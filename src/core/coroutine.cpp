@@ -1,0 +1,276 @@
+// See coroutine.hpp. How a coroutine runs, and its life; what Python sees is in
+// coroutine_methods.cpp.
+#include "core/coroutine.hpp"
+
+#include "core/awaiting.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+#include <structmember.h>
+
+namespace bucle::core {
+namespace {
+
+Coroutine& as_coroutine(PyObject* self) noexcept {
+    return *reinterpret_cast<Coroutine*>(self);
+}
+
+void release_all(Coroutine& co) noexcept {
+    co.waiting.reset();
+    co.kept.reset();
+    co.frame.reset();
+    for (py::Ref& argument : co.arguments) {
+        argument.reset();
+    }
+}
+
+// A StopIteration would look like the coroutine's return.
+void convert_stop_iteration() noexcept {
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return;
+    }
+    py::Ref stop = py::compat::take_exception();
+    py::raise_runtime_error("coroutine raised StopIteration");
+    py::Ref error = py::compat::take_exception();
+    if (error) {
+        PyException_SetCause(error.get(), stop.clone().release());
+        PyException_SetContext(error.get(), stop.release());
+        py::compat::put_exception(std::move(error));
+    }
+}
+
+PySendResult run(Coroutine& co, py::Ref error, PyObject** out) noexcept {
+    *out = nullptr;
+    co.state = Coroutine::State::running;
+    py::Ref value = error ? py::Ref() : py::none();
+    for (;;) {
+        if (co.waiting) {
+            PyObject* got = nullptr;
+            const PySendResult outcome = resume_awaitable(co.waiting.get(), std::move(error), &got);
+            if (outcome == PYGEN_NEXT) {
+                co.state = Coroutine::State::suspended;
+                *out = got;
+                return PYGEN_NEXT;
+            }
+            value = py::Ref::steal(got);
+            if (outcome == PYGEN_ERROR) {
+                error = py::compat::take_exception();
+            }
+            co.waiting.reset();
+        }
+        py::Ref result;
+        switch (co.body(co, std::move(value), std::move(error), result)) {
+        case Step::wait:
+            break;
+        case Step::yield:
+            co.state = Coroutine::State::suspended;
+            *out = py::new_ref(Py_None);
+            return PYGEN_NEXT;
+        case Step::finish:
+            co.state = Coroutine::State::closed;
+            release_all(co);
+            *out = result.release();
+            return PYGEN_RETURN;
+        case Step::fail:
+            co.state = Coroutine::State::closed;
+            {
+                const py::ErrorScope keep;
+                release_all(co);
+            }
+            convert_stop_iteration();
+            return PYGEN_ERROR;
+        }
+    }
+}
+
+PySendResult refuse(Coroutine& co) noexcept {
+    if (co.state == Coroutine::State::running) {
+        py::raise_value_error("coroutine already executing");
+    } else {
+        py::raise_runtime_error("cannot reuse already awaited coroutine");
+    }
+    return PYGEN_ERROR;
+}
+
+bool can_run(const Coroutine& co) noexcept {
+    return co.state == Coroutine::State::created || co.state == Coroutine::State::suspended;
+}
+
+} // namespace
+
+PyObject* make_coroutine(py::Function& function, PyObject* const* args) noexcept {
+    py::State& state = py::state();
+    PyObject* const self = state.coroutine_blocks.take(state.coroutine_type);
+    if (self == nullptr) {
+        return nullptr;
+    }
+    Coroutine& co = as_coroutine(self);
+    co.body = reinterpret_cast<Body>(function.extra);
+    co.function = py::Ref::borrow(reinterpret_cast<PyObject*>(&function));
+    const int count = function.positional + function.keyword_only;
+    for (int i = 0; i < count && i < Coroutine::kArguments; ++i) {
+        co.arguments[i] = py::Ref::borrow(args[i]);
+    }
+    PyObject_GC_Track(self);
+    return self;
+}
+
+PySendResult coroutine_send(PyObject* self, PyObject* value, PyObject** out) noexcept {
+    Coroutine& co = as_coroutine(self);
+    *out = nullptr;
+    if (!can_run(co)) [[unlikely]] {
+        return refuse(co);
+    }
+    if (value != Py_None && co.state == Coroutine::State::created) {
+        py::raise_type_error("can't send non-None value to a just-started coroutine");
+        return PYGEN_ERROR;
+    }
+    return run(co, {}, out);
+}
+
+PySendResult coroutine_throw(PyObject* self, py::Ref error, PyObject** out) noexcept {
+    Coroutine& co = as_coroutine(self);
+    *out = nullptr;
+    if (!can_run(co)) {
+        return refuse(co);
+    }
+    if (co.state == Coroutine::State::created) {
+        co.state = Coroutine::State::closed;
+        release_all(co);
+        py::compat::put_exception(std::move(error));
+        return PYGEN_ERROR;
+    }
+    return run(co, std::move(error), out);
+}
+
+bool coroutine_close(PyObject* self) noexcept {
+    Coroutine& co = as_coroutine(self);
+    switch (co.state) {
+    case Coroutine::State::closed:
+        return true;
+    case Coroutine::State::created:
+        co.state = Coroutine::State::closed;
+        release_all(co);
+        return true;
+    case Coroutine::State::running:
+        (void)refuse(co);
+        return false;
+    case Coroutine::State::suspended:
+        break;
+    }
+    PyObject* out = nullptr;
+    switch (coroutine_throw(self, py::call(PyExc_GeneratorExit), &out)) {
+    case PYGEN_NEXT:
+        py::drop(out);
+        py::raise_runtime_error("coroutine ignored GeneratorExit");
+        return false;
+    case PYGEN_RETURN:
+        py::drop(out);
+        return true;
+    case PYGEN_ERROR:
+        break;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_GeneratorExit)) {
+        return false;
+    }
+    PyErr_Clear();
+    return true;
+}
+
+namespace {
+
+PyObject* await(PyObject* self) noexcept {
+    if (as_coroutine(self).state == Coroutine::State::suspended) {
+        return py::raise_runtime_error("coroutine is being awaited already");
+    }
+    return py::new_ref(self);
+}
+
+PyObject* next(PyObject* self) noexcept {
+    PyObject* value = nullptr;
+    const PySendResult outcome = coroutine_send(self, Py_None, &value);
+    return as_next(outcome, value);
+}
+
+void finalize(PyObject* self) noexcept {
+    const Coroutine& co = as_coroutine(self);
+    if (!can_run(co)) {
+        return;
+    }
+    const py::ErrorScope keep;
+    if (co.state == Coroutine::State::created) {
+        warn_never_awaited(self);
+    } else if (!coroutine_close(self)) {
+        PyErr_WriteUnraisable(self);
+    }
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
+    const Coroutine& co = as_coroutine(self);
+    for (const py::Ref* ref :
+         {&co.function, &co.arguments[0], &co.arguments[1], &co.arguments[2], &co.waiting, &co.kept,
+          &co.frame}) {
+        if (const int stop = ref->visit(visit, arg); stop != 0) {
+            return stop;
+        }
+    }
+    return py::visit_type(self, visit, arg);
+}
+
+int clear(PyObject* self) noexcept {
+    Coroutine& co = as_coroutine(self);
+    co.state = Coroutine::State::closed;
+    release_all(co);
+    return 0;
+}
+
+void dealloc(PyObject* self) noexcept {
+    Coroutine& co = as_coroutine(self);
+    if (can_run(co) && !py::finalize_before_dealloc(self)) {
+        return;
+    }
+    PyObject_GC_UnTrack(self);
+    if (co.weakrefs != nullptr) {
+        PyObject_ClearWeakRefs(self);
+    }
+    release_all(co);
+    co.function.reset();
+    py::state().coroutine_blocks.give(self);
+}
+
+PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Coroutine, weakrefs), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+} // namespace
+
+bool make_coroutine_type(PyObject* module) noexcept {
+    PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>("A coroutine whose body is native.")},
+        {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+        {Py_tp_finalize, reinterpret_cast<void*>(finalize)},
+        {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+        {Py_tp_clear, reinterpret_cast<void*>(clear)},
+        {Py_tp_repr, reinterpret_cast<void*>(coroutine_repr)},
+        {Py_am_await, reinterpret_cast<void*>(await)},
+        {Py_am_send, reinterpret_cast<void*>(coroutine_send)},
+        {Py_tp_iternext, reinterpret_cast<void*>(next)},
+        {Py_tp_methods, coroutine_methods},
+        {Py_tp_getset, coroutine_getset},
+        {Py_tp_members, members},
+        {0, nullptr},
+    };
+    const py::TypeRecipe recipe = {"bucle.coroutine",
+                                   slots,
+                                   sizeof(Coroutine) - sizeof(PyObject),
+                                   alignof(Coroutine),
+                                   nullptr,
+                                   nullptr,
+                                   Py_TPFLAGS_DISALLOW_INSTANTIATION};
+    PyTypeObject* const type = py::make_type(module, recipe, nullptr);
+    py::state().coroutine_type = type;
+    return type != nullptr && hide_next(type);
+}
+
+} // namespace bucle::core

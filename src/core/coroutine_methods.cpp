@@ -1,0 +1,143 @@
+// What Python sees of a native coroutine: the methods and attributes of the interpreter's own, so
+// that asyncio, inspect, call graphs and debuggers take it for one. `__class__` says CoroutineType,
+// as a mock's would: inspect.iscoroutine() asks by isinstance.
+#include "core/awaiting.hpp"
+#include "core/coroutine.hpp"
+#include "py/args.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+#include <frameobject.h>
+
+namespace bucle::core {
+namespace {
+
+Coroutine& as_coroutine(PyObject* self) noexcept {
+    return *reinterpret_cast<Coroutine*>(self);
+}
+
+PyObject* send(PyObject* self, PyObject* value) noexcept {
+    PyObject* out = nullptr;
+    const PySendResult outcome = coroutine_send(self, value, &out);
+    return as_sent(outcome, out);
+}
+
+PyObject* throw_method(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexcept {
+    py::Ref error = exception_to_throw(args, nargs);
+    if (!error) {
+        return nullptr;
+    }
+    PyObject* out = nullptr;
+    const PySendResult outcome = coroutine_throw(self, std::move(error), &out);
+    return as_sent(outcome, out);
+}
+
+PyObject* close(PyObject* self, PyObject*) noexcept {
+    return coroutine_close(self) ? py::new_ref(Py_None) : nullptr;
+}
+
+PyObject* await_method(PyObject* self, PyObject*) noexcept {
+    return Py_TYPE(self)->tp_as_async->am_await(self);
+}
+
+PyObject* get_class(PyObject*, void*) noexcept {
+    return py::new_ref(reinterpret_cast<PyObject*>(&PyCoro_Type));
+}
+
+PyObject* of_function(PyObject* self, const char* name) noexcept {
+    return PyObject_GetAttrString(as_coroutine(self).function.get(), name);
+}
+
+PyObject* get_name(PyObject* self, void*) noexcept {
+    return of_function(self, "__name__");
+}
+
+PyObject* get_qualname(PyObject* self, void*) noexcept {
+    return of_function(self, "__qualname__");
+}
+
+PyObject* get_code(PyObject* self, void*) noexcept {
+    return of_function(self, "__code__");
+}
+
+PyObject* get_await(PyObject* self, void*) noexcept {
+    return py::value_or_none(as_coroutine(self).waiting.get());
+}
+
+PyObject* get_running(PyObject* self, void*) noexcept {
+    return PyBool_FromLong(as_coroutine(self).state == Coroutine::State::running);
+}
+
+PyObject* get_suspended(PyObject* self, void*) noexcept {
+    return PyBool_FromLong(as_coroutine(self).state == Coroutine::State::suspended);
+}
+
+PyObject* get_origin(PyObject*, void*) noexcept {
+    Py_RETURN_NONE;
+}
+
+// A frame that never ran, for those who print where a coroutine stands: the head of the function.
+PyObject* get_frame(PyObject* self, void*) noexcept {
+    Coroutine& co = as_coroutine(self);
+    if (co.state == Coroutine::State::closed) {
+        Py_RETURN_NONE;
+    }
+    if (!co.frame) {
+        const py::Ref code = py::Ref::steal(get_code(self, nullptr));
+        const py::Ref globals = code ? py::Ref::steal(of_function(self, "__globals__")) : py::Ref();
+        if (!globals) {
+            return nullptr;
+        }
+        co.frame = py::Ref::steal(PyFrame_New(PyThreadState_Get(),
+                                              reinterpret_cast<PyCodeObject*>(code.get()),
+                                              globals.get(), nullptr));
+    }
+    return co.frame ? py::new_ref(co.frame.get()) : nullptr;
+}
+
+} // namespace
+
+PyObject* coroutine_repr(PyObject* self) noexcept {
+    const py::Ref name = py::Ref::steal(get_qualname(self, nullptr));
+    return name ? PyUnicode_FromFormat("<coroutine object %U at %p>", name.get(), self) : nullptr;
+}
+
+void warn_never_awaited(PyObject* self) noexcept {
+    const py::Ref name = py::Ref::steal(get_qualname(self, nullptr));
+    if (!name ||
+        PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%U' was never awaited",
+                         name.get()) < 0) {
+        PyErr_WriteUnraisable(self);
+    }
+}
+
+PyMethodDef coroutine_methods[] = {
+    {"send", send, METH_O,
+     "send($self, value, /)\n--\n\n"
+     "Resume the coroutine; return what it yields next, or raise StopIteration."},
+    {"throw", py::as_method(throw_method), METH_FASTCALL,
+     "throw($self, type, value=None, traceback=None, /)\n--\n\n"
+     "Raise an exception where the coroutine stands."},
+    {"close", close, METH_NOARGS,
+     "close($self, /)\n--\n\n"
+     "Raise GeneratorExit where the coroutine stands, and end it."},
+    {"__await__", await_method, METH_NOARGS,
+     "__await__($self, /)\n--\n\n"
+     "Return an iterator to be used in an await expression."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyGetSetDef coroutine_getset[] = {
+    {"__class__", get_class, nullptr, nullptr, nullptr},
+    {"__name__", get_name, nullptr, nullptr, nullptr},
+    {"__qualname__", get_qualname, nullptr, nullptr, nullptr},
+    {"cr_await", get_await, nullptr, nullptr, nullptr},
+    {"cr_code", get_code, nullptr, nullptr, nullptr},
+    {"cr_frame", get_frame, nullptr, nullptr, nullptr},
+    {"cr_origin", get_origin, nullptr, nullptr, nullptr},
+    {"cr_running", get_running, nullptr, nullptr, nullptr},
+    {"cr_suspended", get_suspended, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+} // namespace bucle::core

@@ -1,0 +1,61 @@
+// See waiter.hpp.
+#include "sync/waiter.hpp"
+
+#include "py/asyncio_abi.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace bucle::sync {
+
+PyObject* bind_loop(PyObject* self, py::Ref& bound) noexcept {
+    const py::Ref running = py::abi::running_loop();
+    if (!running && PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    PyObject* const loop = running ? running.get() : Py_None;
+    if (!bound || bound == Py_None) {
+        bound = py::Ref::borrow(loop);
+    }
+    if (bound.get() != loop) {
+        PyErr_Format(PyExc_RuntimeError, "%R is bound to a different event loop", self);
+        return nullptr;
+    }
+    return bound.get();
+}
+
+py::Ref make_waiter(PyObject* self, py::Ref& bound) noexcept {
+    PyObject* const loop = bind_loop(self, bound);
+    return loop == nullptr ? py::Ref() : core::make_future(loop);
+}
+
+namespace {
+
+int ask(PyObject* waiter, PyObject* question) noexcept {
+    const py::Ref answer = py::call_method(waiter, question);
+    return answer ? PyObject_IsTrue(answer.get()) : -1;
+}
+
+} // namespace
+
+int is_done(PyObject* waiter) noexcept {
+    if (core::is_exact_native(waiter)) [[likely]] {
+        return core::future_core(waiter)->pending() ? 0 : 1;
+    }
+    return ask(waiter, py::names().done);
+}
+
+int is_cancelled(PyObject* waiter) noexcept {
+    if (core::is_exact_native(waiter)) [[likely]] {
+        return core::future_core(waiter)->state == core::FutureState::cancelled ? 1 : 0;
+    }
+    return ask(waiter, py::names().cancelled);
+}
+
+bool wake(PyObject* waiter, PyObject* value) noexcept {
+    if (core::is_exact_native(waiter)) [[likely]] {
+        return core::future_set_result(waiter, *core::future_core(waiter), value);
+    }
+    return static_cast<bool>(py::call_method(waiter, py::names().set_result, value));
+}
+
+} // namespace bucle::sync
