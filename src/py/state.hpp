@@ -77,6 +77,7 @@ struct State {
     PyObject* is_debug_mode = nullptr;
     PyObject* signal_dispatcher = nullptr; // given by set_signal_dispatcher()
     PyObject* await_anything = nullptr;    // bucle._twins
+    PyObject* zero = nullptr;              // the int
     PyObject* deque = nullptr;             // collections.deque
 
     // our types
