@@ -10,8 +10,6 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
-#include <vector>
-
 namespace bucle::core {
 
 PyObject* not_initialized() noexcept {
@@ -29,13 +27,11 @@ PyObject* call_stock_method(PyObject* self, const char* name, PyObject* const* a
         return nullptr;
     }
     const Py_ssize_t total = nargs + (kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames));
-    std::vector<PyObject*> stack(static_cast<std::size_t>(total) + 1);
-    stack[0] = self;
-    for (Py_ssize_t i = 0; i < total; ++i) {
-        stack[static_cast<std::size_t>(i) + 1] = args[i];
-    }
-    return PyObject_Vectorcall(method.get(), stack.data(), static_cast<std::size_t>(nargs) + 1,
-                               kwnames);
+    py::ArgStack stack;
+    return stack.add(self) && stack.add(args, total)
+               ? PyObject_Vectorcall(method.get(), stack.data(),
+                                     static_cast<std::size_t>(nargs) + 1, kwnames)
+               : nullptr;
 }
 
 bool parse_cancel(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,

@@ -7,6 +7,7 @@ through attributes everywhere and is the control.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,6 +50,21 @@ def test_time_is_used_for_call_later(loop: Any) -> None:
     handle = loop.call_later(2, print)
     assert handle.when() != 502.0
     handle.cancel()
+
+
+def test_an_overridden_call_at_gets_what_call_later_got(loop: Any) -> None:
+    real = loop.call_at
+    given: list[Any] = []
+
+    def call_at(when: float, *args: Any, context: Any = None) -> Any:
+        given.append((args, context))
+        return real(when, *args, context=context)
+
+    loop.call_at = call_at
+    context = contextvars.copy_context()
+    loop.call_later(1, print, *range(40), context=context).cancel()
+    loop.call_later(1, print).cancel()
+    assert given == [((print, *range(40)), context), ((print,), None)]
 
 
 def test_call_exception_handler_on_the_instance(loop: Any) -> None:
