@@ -52,7 +52,8 @@ py::Ref make_wakeup(PyObject* task) noexcept;
 py::Ref make_step(PyObject* task) noexcept;
 bool is_wakeup_of(PyObject* function, PyObject* task) noexcept;
 
-// Registration with all_tasks().
+// Registration with all_tasks(). The list is made with the type.
+[[nodiscard]] bool make_task_list() noexcept;
 [[nodiscard]] bool register_task(PyObject* task, TaskCore& core) noexcept;
 [[nodiscard]] bool unregister_task(PyObject* task, TaskCore& core) noexcept;
 py::Ref list_native_tasks() noexcept;

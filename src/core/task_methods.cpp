@@ -369,7 +369,7 @@ bool make_task_type(PyObject* module) noexcept {
                                    alignof(TaskCore),  state.base_task, state.meta,
                                    Py_TPFLAGS_BASETYPE};
     state.task_type = py::make_type(module, recipe, &task_offset);
-    return state.task_type != nullptr && hide_next(state.task_type) &&
+    return state.task_type != nullptr && make_task_list() && hide_next(state.task_type) &&
            py::add_getset(state.task_type, future_getset) &&
            py::add_methods_for(state.task_type, state.base_task, future_methods) &&
            py::add_methods_for(state.task_type, state.base_task, methods);

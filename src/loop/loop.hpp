@@ -149,7 +149,7 @@ int set_loop_attribute(PyObject* self, PyObject* name, PyObject* value) noexcept
 
 // loop_type.cpp
 using LoopList = base::IntrusiveList<LoopCore, &LoopCore::node>;
-LoopList& live_loops() noexcept;
+LoopList& live_loops() noexcept; // made with the type
 PyObject* close_loop(PyObject* self, PyObject*) noexcept;
 [[nodiscard]] bool make_loop_type(PyObject* module) noexcept;
 void after_fork_child() noexcept;

@@ -354,11 +354,7 @@ void class_changed(PyTypeObject* type) noexcept {
 } // namespace
 
 LoopList& live_loops() noexcept {
-    py::State& state = py::state();
-    if (state.live_loops == nullptr) {
-        state.live_loops = new (std::nothrow) LoopList;
-    }
-    return *static_cast<LoopList*>(state.live_loops);
+    return *static_cast<LoopList*>(py::state().live_loops);
 }
 
 PyObject* close_loop(PyObject* self, PyObject*) noexcept {
@@ -397,6 +393,13 @@ void after_fork_child() noexcept {
 
 bool make_loop_type(PyObject* module) noexcept {
     py::State& state = py::state();
+    if (state.live_loops == nullptr) {
+        state.live_loops = new (std::nothrow) LoopList;
+    }
+    if (state.live_loops == nullptr) {
+        PyErr_NoMemory();
+        return false;
+    }
     PyType_Slot slots[] = {
         {Py_tp_new, reinterpret_cast<void*>(create)},
         {Py_tp_init, reinterpret_cast<void*>(init)},
