@@ -157,22 +157,22 @@ bool future_set_exception(PyObject* self, FutureCore& core, PyObject* exception)
     return true;
 }
 
-bool future_cancel(PyObject* self, FutureCore& core, PyObject* message) noexcept {
+int future_cancel(PyObject* self, FutureCore& core, PyObject* message) noexcept {
     core.log_traceback = false;
     if (!core.pending()) {
-        return false;
+        return 0;
     }
     if (message != nullptr && message != Py_None) {
         FutureExtras* extras = core.need_extras();
         if (extras == nullptr) {
-            return false;
+            return -1;
         }
         extras->cancel_message = py::Ref::borrow(message);
     } else if (core.extras != nullptr) {
         core.extras->cancel_message = py::Ref::borrow(message);
     }
     finish(self, core, FutureState::cancelled);
-    return schedule_callbacks(self, core);
+    return schedule_callbacks(self, core) ? 1 : -1;
 }
 
 py::Ref make_cancelled_error(FutureCore& core) noexcept {

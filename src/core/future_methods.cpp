@@ -158,8 +158,8 @@ PyObject* cancel(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwna
     if (!core->initialized()) {
         return not_initialized();
     }
-    const bool accepted = future_cancel(self, *core, message);
-    return PyErr_Occurred() != nullptr ? nullptr : PyBool_FromLong(accepted);
+    const int accepted = future_cancel(self, *core, message);
+    return accepted < 0 ? nullptr : PyBool_FromLong(accepted);
 }
 
 PyObject* cancelled(PyObject* self, PyObject*) noexcept {

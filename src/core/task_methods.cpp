@@ -23,8 +23,8 @@ PyObject* cancel(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwna
     if (!parse_cancel(args, nargs, kwnames, &message)) {
         return nullptr;
     }
-    const bool accepted = task_cancel(self, message);
-    return PyErr_Occurred() != nullptr ? nullptr : PyBool_FromLong(accepted);
+    const int accepted = task_cancel(self, message);
+    return accepted < 0 ? nullptr : PyBool_FromLong(accepted);
 }
 
 PyObject* set_result(PyObject*, PyObject*) noexcept {

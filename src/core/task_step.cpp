@@ -23,19 +23,14 @@ bool fail_soon(PyObject* task, TaskCore& core, PyObject* type, const char* forma
     return core.step_error && schedule_task_step(task, core);
 }
 
-bool finished(PyObject* task, TaskCore& core) noexcept {
-    return unregister_task(task, core);
-}
-
 bool complete_with_result(PyObject* task, TaskCore& core, PyObject* result) noexcept {
     if (core.must_cancel) {
         // Cancelled after its last await: it counts as cancelled although it returned.
         core.must_cancel = false;
         const py::Ref message = py::Ref::borrow(cancel_message(core));
-        return finished(task, core) &&
-               (future_cancel(task, core, message.get()) || PyErr_Occurred() == nullptr);
+        return unregister_task(task, core) && future_cancel(task, core, message.get()) >= 0;
     }
-    return finished(task, core) && future_set_result(task, core, result);
+    return unregister_task(task, core) && future_set_result(task, core, result);
 }
 
 // Null when there is none, or more than one.
@@ -55,10 +50,9 @@ bool complete_with_error(PyObject* task, TaskCore& core) noexcept {
         }
         extras->thrown_message = only_argument(error.get());
         extras->cancelled_error = std::move(error);
-        return finished(task, core) &&
-               (future_cancel(task, core, nullptr) || PyErr_Occurred() == nullptr);
+        return unregister_task(task, core) && future_cancel(task, core, nullptr) >= 0;
     }
-    if (!finished(task, core) || !future_set_exception(task, core, error.get())) {
+    if (!unregister_task(task, core) || !future_set_exception(task, core, error.get())) {
         return false;
     }
     if (py::is_exit_exception(error.get())) {
