@@ -200,6 +200,7 @@ void clear_fields(PyObject* self) noexcept {
     core.waits_for.reset();
     core.context.reset();
     core.step_error.reset();
+    core.own_name.reset();
 }
 
 int clear(PyObject* self) noexcept {
@@ -254,7 +255,6 @@ void dealloc(PyObject* self) noexcept {
     // Chains of tasks, each kept alive by the one that waits for it, can be long.
     Py_TRASHCAN_BEGIN(self, dealloc);
     clear_fields(self);
-    task_core(self)->own_name.reset();
     py::State& state = py::state();
     if (exact) {
         py::abi::forget_task(self);
