@@ -181,20 +181,25 @@ py::Ref handle_args_tuple(const HandleCore& core) noexcept {
     return tuple;
 }
 
-void cancel_handle(PyObject* handle, HandleCore& core) noexcept {
+bool cancel_handle(PyObject* handle, HandleCore& core) noexcept {
     if (core.cancelled) {
-        return;
+        return true;
     }
     core.cancelled = true;
     bool failed = false;
     if (core.loop && debug_of(core.loop.get(), failed)) {
         core.repr = py::Ref::steal(PyObject_Repr(handle));
+        failed = !core.repr;
+    }
+    if (failed) {
+        return false;
     }
     py::Ref callback = std::move(core.callback);
     for (PyObject*& arg : core.args) {
         py::clear(arg);
     }
     core.nargs = 0;
+    return true;
 }
 
 bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept {

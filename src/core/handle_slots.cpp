@@ -71,11 +71,7 @@ PyObject* cancel(PyObject* self, PyObject*) noexcept {
     } else {
         wait_until_not_running(self);
     }
-    cancel_handle(self, core);
-    if (PyErr_Occurred() != nullptr) {
-        return nullptr;
-    }
-    Py_RETURN_NONE;
+    return cancel_handle(self, core) ? py::new_ref(Py_None) : nullptr;
 }
 
 PyObject* cancelled(PyObject* self, PyObject*) noexcept {

@@ -88,8 +88,7 @@ Watch* watch_of(LoopCore& core, int fd) noexcept {
 // Cancels and drops a handle that a slot held.
 void retire(PyObject* handle) noexcept {
     if (handle != nullptr) {
-        core::cancel_handle(handle, *core::handle_core(handle));
-        if (PyErr_Occurred() != nullptr) { // its repr, in debug mode
+        if (!core::cancel_handle(handle, *core::handle_core(handle))) {
             PyErr_WriteUnraisable(handle);
         }
         py::drop(handle);

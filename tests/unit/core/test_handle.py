@@ -146,6 +146,26 @@ def test_debug_mode_keeps_the_repr_and_the_source(loop: Any) -> None:
     loop.set_debug(False)
 
 
+class Unprintable:
+    def __call__(self) -> None:
+        return None
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_a_cancel_whose_repr_fails_cancels_all_the_same(loop: Any) -> None:
+    loop.set_debug(True)
+    callback = Unprintable()
+    for handle in (loop.call_soon(callback), loop.call_later(1000, callback)):
+        with pytest.raises(ZeroDivisionError):
+            handle.cancel()
+        assert handle.cancelled()
+        assert handle._callback is callback
+        handle.cancel()
+    loop.set_debug(False)
+
+
 def test_timers_compare_by_their_time(loop: Any) -> None:
     now = loop.time() + 1000
     early, late = loop.call_at(now, noop), loop.call_at(now + 1, noop)
