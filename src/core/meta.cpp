@@ -74,7 +74,7 @@ int set_attribute(PyObject* cls, PyObject* name, PyObject* value) noexcept {
     auto* type = reinterpret_cast<PyTypeObject*>(cls);
     if (loop_type != nullptr && loop_class_changed != nullptr &&
         PyType_IsSubtype(type, loop_type)) {
-        loop_class_changed(type);
+        return loop_class_changed(type) ? 0 : -1;
     }
     return 0;
 }

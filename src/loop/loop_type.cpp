@@ -30,13 +30,14 @@ PyObject* create(PyTypeObject* type, PyObject*, PyObject*) noexcept {
     core->loop = self;
     core->timer_cancelled = count_cancelled_timer;
     live_loops().push_back(core);
-    refresh_overrides(self);
-    py::Ref debug = py::call(py::state().is_debug_mode);
-    if (!debug) {
+    py::Ref answer = refresh_overrides(self) ? py::call(py::state().is_debug_mode) : py::Ref();
+    const int debug = answer ? PyObject_IsTrue(answer.get()) : -1;
+    if (debug < 0) {
+        core->gate = core::Scheduler::kClosed; // never opened: its end is worth no warning
         py::drop(self);
         return nullptr;
     }
-    core->gate |= PyObject_IsTrue(debug.get()) > 0 ? core::Scheduler::kDebug : 0;
+    core->gate |= debug != 0 ? core::Scheduler::kDebug : 0;
     return self;
 }
 
@@ -336,19 +337,21 @@ PyGetSetDef loop_getset[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
-// Looking attributes up can run any code, so the loops are held before the first is looked at.
-void class_changed(PyTypeObject* type) noexcept {
-    const py::ErrorScope keep;
+// Looking into an instance's dict can run any code (the __eq__ of a strange key), so the loops are
+// held before the first is looked at.
+bool class_changed(PyTypeObject* type) noexcept {
     py::Ref loops = py::Ref::steal(PyList_New(0));
     for (LoopCore& core : live_loops()) {
-        if (loops && PyType_IsSubtype(Py_TYPE(core.loop), type) &&
-            PyList_Append(loops.get(), core.loop) < 0) {
-            PyErr_WriteUnraisable(core.loop);
+        if (!loops || (PyType_IsSubtype(Py_TYPE(core.loop), type) &&
+                       PyList_Append(loops.get(), core.loop) < 0)) {
+            return false;
         }
     }
-    for (Py_ssize_t i = 0; loops && i < PyList_GET_SIZE(loops.get()); ++i) {
-        refresh_overrides(PyList_GET_ITEM(loops.get(), i));
+    bool ok = static_cast<bool>(loops);
+    for (Py_ssize_t i = 0; ok && i < PyList_GET_SIZE(loops.get()); ++i) {
+        ok = refresh_overrides(PyList_GET_ITEM(loops.get(), i));
     }
+    return ok;
 }
 
 } // namespace

@@ -160,6 +160,61 @@ def closed(impl: Implementation) -> Any:
     return loop
 
 
+class OnlyForInstances:
+    """A method that raises where the class is asked for it."""
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        if instance is None:
+            raise ZeroDivisionError
+        return lambda: 700.0
+
+
+def test_the_class_is_not_asked_for_a_descriptor_of_the_users(impl: Implementation) -> None:
+    base: Any = type(closed(impl))
+
+    class Mine(base):
+        time = OnlyForInstances()
+
+    made = Mine()
+    assert made.call_later(2, print).when() == 702.0
+    del Mine.time
+    assert made.call_later(2, print).when() != 702.0
+    Mine.time = OnlyForInstances()
+    assert made.call_later(2, print).when() == 702.0
+    made.close()
+
+
+class StrangeKey:
+    """Has the hash of a method's name, and fails when it is compared with one."""
+
+    def __hash__(self) -> int:
+        return hash("call_soon")
+
+    def __eq__(self, other: object) -> bool:
+        raise ZeroDivisionError
+
+
+def test_a_flag_that_cannot_be_computed_is_an_error_of_the_assignment(
+    impl: Implementation, loop: Any
+) -> None:
+    if not impl.native:
+        pytest.skip("stock has no flags")
+
+    class Mine(type(loop)):  # type: ignore[misc]
+        pass
+
+    made = Mine()
+    vars(made)[StrangeKey()] = None
+    with pytest.raises(ZeroDivisionError):
+        made.time = lambda: 500.0
+    with pytest.raises(ZeroDivisionError):
+        Mine.note = None
+    vars(made).clear()
+    made.time = lambda: 500.0
+    assert made.call_later(2, print).when() == 502.0
+    made.close()
+
+
 def test_assignment_on_a_subclass_afterwards(impl: Implementation) -> None:
     base: Any = type(closed(impl))
 
