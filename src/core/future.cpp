@@ -228,17 +228,10 @@ void report_unretrieved(PyObject* self, FutureCore& core) noexcept {
     py::Ref message = type_name ? py::Ref::steal(PyUnicode_FromFormat(
                                       "%S exception was never retrieved", type_name.get()))
                                 : py::Ref();
-    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
-    if (!report || PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.exception, core.exception.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.future, self) < 0 ||
-        (core.extras != nullptr && core.extras->source_traceback &&
-         PyDict_SetItem(report.get(), names.source_traceback, core.extras->source_traceback.get()) <
-             0)) {
-        PyErr_WriteUnraisable(self);
-        return;
-    }
-    if (!report_to_loop(core.loop.get(), std::move(report))) {
+    if (!report_to_loop(core.loop.get(), std::move(message),
+                        {{names.exception, core.exception.get()},
+                         {names.future, self},
+                         {names.source_traceback, core.source_traceback()}})) {
         PyErr_WriteUnraisable(self);
     }
 }

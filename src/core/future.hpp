@@ -45,6 +45,9 @@ struct FutureCore {
     bool pending() const noexcept { return state == FutureState::pending; }
     bool initialized() const noexcept { return static_cast<bool>(loop); }
     FutureExtras* need_extras() noexcept; // null with MemoryError set
+    PyObject* source_traceback() const noexcept {
+        return extras == nullptr ? nullptr : extras->source_traceback.get();
+    }
 };
 
 extern std::size_t future_offset;

@@ -121,15 +121,10 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
     py::Ref message =
         source ? py::Ref::steal(PyUnicode_FromFormat("Exception in callback %U", source.get()))
                : py::Ref();
-    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
-    if (!report || PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.exception, exception.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.handle, handle) < 0 ||
-        (core.source_traceback &&
-         PyDict_SetItem(report.get(), names.source_traceback, core.source_traceback.get()) < 0)) {
-        return false;
-    }
-    return report_to_loop(loop.get(), std::move(report));
+    return report_to_loop(loop.get(), std::move(message),
+                          {{names.exception, exception.get()},
+                           {names.handle, handle},
+                           {names.source_traceback, core.source_traceback.get()}});
 }
 
 } // namespace

@@ -214,16 +214,8 @@ void report_destroyed(PyObject* self, TaskCore& core) noexcept {
     const py::ErrorScope keep;
     const py::Names& names = py::names();
     py::Ref message = py::Ref::steal(PyUnicode_FromString("Task was destroyed but it is pending!"));
-    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
-    if (!report || PyDict_SetItem(report.get(), names.task, self) < 0 ||
-        PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
-        (core.extras != nullptr && core.extras->source_traceback &&
-         PyDict_SetItem(report.get(), names.source_traceback, core.extras->source_traceback.get()) <
-             0)) {
-        PyErr_WriteUnraisable(self);
-        return;
-    }
-    if (!report_to_loop(core.loop.get(), std::move(report))) {
+    if (!report_to_loop(core.loop.get(), std::move(message),
+                        {{names.task, self}, {names.source_traceback, core.source_traceback()}})) {
         PyErr_WriteUnraisable(self);
     }
 }

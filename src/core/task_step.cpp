@@ -246,15 +246,9 @@ bool step_inner(PyObject* task, TaskCore& core, py::Ref error) noexcept {
         return false;
     }
     py::Ref message =
-        handle ? py::Ref::steal(PyUnicode_FromFormat("Exception in callback %R()", step.get()))
-               : py::Ref();
-    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
-    if (!report || PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.exception, error.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.handle, handle.get()) < 0) {
-        return false;
-    }
-    return report_to_loop(core.loop.get(), std::move(report));
+        py::Ref::steal(PyUnicode_FromFormat("Exception in callback %R()", step.get()));
+    return report_to_loop(core.loop.get(), std::move(message),
+                          {{names.exception, error.get()}, {names.handle, handle.get()}});
 }
 
 // A context that a done task leaves empty, and that nobody else holds, serves the next task.
