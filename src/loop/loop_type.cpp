@@ -204,26 +204,23 @@ PyObject* repr(PyObject* self) noexcept {
                : nullptr;
 }
 
-PyObject* get_ready(PyObject* self, void*) noexcept {
-    const LoopCore& core = *loop_core(self);
+template <class Queue, class ObjectOf>
+PyObject* list_of(const Queue& queue, ObjectOf object_of) noexcept {
     py::Ref list = py::Ref::steal(PyList_New(0));
-    for (std::size_t i = 0; list && i < core.ready.size(); ++i) {
-        if (PyList_Append(list.get(), core.ready[i].object()) < 0) {
+    for (std::size_t i = 0; list && i < queue.size(); ++i) {
+        if (PyList_Append(list.get(), object_of(queue[i])) < 0) {
             return nullptr;
         }
     }
     return list.release();
 }
 
+PyObject* get_ready(PyObject* self, void*) noexcept {
+    return list_of(loop_core(self)->ready, [](Ready entry) { return entry.object(); });
+}
+
 PyObject* get_scheduled(PyObject* self, void*) noexcept {
-    const LoopCore& core = *loop_core(self);
-    py::Ref list = py::Ref::steal(PyList_New(0));
-    for (std::size_t i = 0; list && i < core.timers.size(); ++i) {
-        if (PyList_Append(list.get(), core.timers[i].item) < 0) {
-            return nullptr;
-        }
-    }
-    return list.release();
+    return list_of(loop_core(self)->timers, [](const auto& timer) { return timer.item; });
 }
 
 PyObject* get_thread_id(PyObject* self, void*) noexcept {
