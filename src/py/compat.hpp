@@ -102,6 +102,13 @@ inline bool may_have_instance_dict(PyObject* self) noexcept {
     return Py_TYPE(self)->tp_dictoffset != 0;
 }
 
+// The collector keeps two words before an object, the same in all versions; among others they say
+// that the finalizer ran. For the memory of a dead object that is to become a new one.
+inline void forget_collection(PyObject* object) noexcept {
+    auto* words = reinterpret_cast<std::uintptr_t*>(object);
+    words[-1] = words[-2] = 0;
+}
+
 // From 3.13 on instances of some types are made with room for attributes behind their fields. Ours
 // seldom have any: without the room an object is 24 bytes smaller, and its memory can be pooled.
 // To be called before the first instance is made.
