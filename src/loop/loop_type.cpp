@@ -421,6 +421,7 @@ bool make_loop_type(PyObject* module) noexcept {
                                    state.meta,
                                    Py_TPFLAGS_BASETYPE};
     describe_create_task();
+    describe_watching();
     PyTypeObject* type = py::make_type(module, recipe, &core::loop_offset);
     if (type == nullptr || !py::add_methods_for(type, type, scheduling_methods) ||
         !py::add_methods_for(type, type, task_methods) ||

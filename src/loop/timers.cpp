@@ -117,7 +117,7 @@ PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) noexcept {
 
 PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                   PyObject* kwnames) noexcept {
-    static constexpr const char* kNames[] = {"when", "callback"};
+    static constexpr const char* kNames[] = {"when", "callback", nullptr};
     CallbackArgs given;
     if (!sort_callback_args("call_at", kNames, args, nargs, kwnames, given)) {
         return nullptr;
@@ -138,7 +138,7 @@ PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
 
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                      PyObject* kwnames) noexcept {
-    static constexpr const char* kNames[] = {"delay", "callback"};
+    static constexpr const char* kNames[] = {"delay", "callback", nullptr};
     CallbackArgs given;
     if (!sort_callback_args("call_later", kNames, args, nargs, kwnames, given)) {
         return nullptr;

@@ -99,6 +99,7 @@ struct State {
     std::uint64_t task_counter = 0;
     CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
+    bool watching_takes_context = false;      // loop._add_reader(..., context=)
 };
 
 namespace detail {
