@@ -208,8 +208,7 @@ int set_blocking(PyObject* self, PyObject* value, void*) noexcept {
         return -1;
     }
     if (value == nullptr) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
+        return py::raise_undeletable(self, "_asyncio_future_blocking");
     }
     const int truth = PyObject_IsTrue(value);
     core.blocking = truth > 0;
@@ -242,8 +241,7 @@ PyObject* get_log_traceback(PyObject* self, void*) noexcept {
 
 int set_log_traceback(PyObject* self, PyObject* value, void*) noexcept {
     if (value == nullptr) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
+        return py::raise_undeletable(self, "_log_traceback");
     }
     const int truth = PyObject_IsTrue(value);
     if (truth > 0) {
@@ -269,8 +267,7 @@ PyObject* get_cancel_message(PyObject* self, void*) noexcept {
 
 int set_cancel_message(PyObject* self, PyObject* value, void*) noexcept {
     if (value == nullptr) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
+        return py::raise_undeletable(self, "_cancel_message");
     }
     FutureExtras* extras = future_core(self)->need_extras();
     if (extras == nullptr) {

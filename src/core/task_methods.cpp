@@ -132,8 +132,7 @@ PyObject* get_log_destroy(PyObject* self, void*) noexcept {
 
 int set_log_destroy(PyObject* self, PyObject* value, void*) noexcept {
     if (value == nullptr) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
+        return py::raise_undeletable(self, "_log_destroy_pending");
     }
     const int truth = PyObject_IsTrue(value);
     task_core(self)->log_destroy_pending = truth > 0;

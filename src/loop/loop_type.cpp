@@ -258,8 +258,7 @@ PyObject* get_slow(PyObject* self, void*) noexcept {
 
 int set_slow(PyObject* self, PyObject* value, void*) noexcept {
     if (value == nullptr) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
+        return py::raise_undeletable(self, "slow_callback_duration");
     }
     const double seconds = PyFloat_AsDouble(value);
     if (seconds == -1 && PyErr_Occurred() != nullptr) {

@@ -20,6 +20,8 @@ inline constexpr bool kStopIterationIsWrapped = PY_VERSION_HEX >= 0x030D0000;
 inline constexpr bool kUncancelClearsMustCancel = PY_VERSION_HEX >= 0x030D0000;
 // From 3.14 on the interpreter keeps the list of tasks and the current task in its thread state.
 inline constexpr bool kThreadStateKnowsTasks = PY_VERSION_HEX >= 0x030E0000;
+// Before, the text of the error does not say which attribute cannot be deleted.
+inline constexpr bool kUndeletableIsNamed = PY_VERSION_HEX >= 0x030E0000;
 inline constexpr bool kHasThreadSafeHandle = PY_VERSION_HEX >= 0x030E0000;
 inline constexpr bool kSecondInitRefused = PY_VERSION_HEX >= 0x030F0000;
 inline constexpr bool kContextTypeChecked = PY_VERSION_HEX >= 0x030F0000;
