@@ -430,6 +430,8 @@ PyGetSetDef future_getset[] = {
 bool make_future_types(PyObject* module) noexcept {
     py::State& state = py::state();
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>("Future(*, loop=None)\n--\n\n"
+                                      "A result that is not there yet; it can be awaited.")},
         {Py_tp_new, reinterpret_cast<void*>(create)},
         {Py_tp_init, reinterpret_cast<void*>(init)},
         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},

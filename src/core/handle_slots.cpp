@@ -196,10 +196,11 @@ PyGetSetDef timer_getset[] = {
 };
 
 // The three types differ in base, size and constructor only.
-PyTypeObject* make_one(PyObject* module, const char* name, PyObject* base, std::size_t own_size,
-                       initproc constructor, PyMethodDef* more_methods, PyGetSetDef* more_getset,
-                       std::size_t* offset) noexcept {
+PyTypeObject* make_one(PyObject* module, const char* name, const char* doc, PyObject* base,
+                       std::size_t own_size, initproc constructor, PyMethodDef* more_methods,
+                       PyGetSetDef* more_getset, std::size_t* offset) noexcept {
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>(doc)},
         {Py_tp_new, reinterpret_cast<void*>(handle_new)},
         {Py_tp_init, reinterpret_cast<void*>(constructor)},
         {Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
@@ -352,21 +353,30 @@ void handle_dealloc(PyObject* self) noexcept {
 
 bool make_handle_types(PyObject* module) noexcept {
     py::State& state = py::state();
-    state.handle_type = make_one(module, "bucle.Handle", state.base_handle, sizeof(HandleCore),
-                                 init, nullptr, nullptr, &handle_offset);
+    state.handle_type =
+        make_one(module, "bucle.Handle",
+                 "Handle(callback, args, loop, context=None)\n--\n\n"
+                 "A callback that waits for its turn of the loop; it can be cancelled.",
+                 state.base_handle, sizeof(HandleCore), init, nullptr, nullptr, &handle_offset);
     if (state.handle_type == nullptr) {
         return false;
     }
     state.timer_handle_type =
-        make_one(module, "bucle.TimerHandle", state.base_timer_handle, sizeof(TimerCore),
-                 timer_init, timer_methods, timer_getset, &timer_offset);
+        make_one(module, "bucle.TimerHandle",
+                 "TimerHandle(when, callback, args, loop, context=None)\n--\n\n"
+                 "A callback that waits for its time; it can be cancelled.",
+                 state.base_timer_handle, sizeof(TimerCore), timer_init, timer_methods,
+                 timer_getset, &timer_offset);
     if (state.timer_handle_type == nullptr) {
         return false;
     }
     if (state.base_threadsafe_handle != nullptr) {
         state.threadsafe_handle_type =
-            make_one(module, "bucle.ThreadSafeHandle", state.base_threadsafe_handle,
-                     sizeof(ThreadSafeCore), init, nullptr, nullptr, &threadsafe_offset);
+            make_one(module, "bucle.ThreadSafeHandle",
+                     "ThreadSafeHandle(callback, args, loop, context=None)\n--\n\n"
+                     "A callback from another thread: its cancel() waits for one that is running.",
+                     state.base_threadsafe_handle, sizeof(ThreadSafeCore), init, nullptr, nullptr,
+                     &threadsafe_offset);
         return state.threadsafe_handle_type != nullptr;
     }
     return true;

@@ -104,6 +104,8 @@ bool make_meta_type(PyObject* module) noexcept {
     }
     PyTypeObject* base = Py_TYPE(protocol.get());
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>("The class of the native classes: their asyncio twins' "
+                                      "instances count as theirs.")},
         {Py_tp_methods, methods},
         {Py_tp_setattro, reinterpret_cast<void*>(set_attribute)},
         {0, nullptr},

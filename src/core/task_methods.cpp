@@ -340,8 +340,15 @@ bool is_wakeup_of(PyObject* function, PyObject* task) noexcept {
 }
 
 bool make_task_type(PyObject* module) noexcept {
+    static constexpr const char* kDoc =
+        "Task(coro, *, loop=None, name=None, context=None, eager_start=False)\n--\n\n"
+        "A coroutine that the loop drives, and the future of its outcome.";
+    static constexpr const char* kDocWithoutEager =
+        "Task(coro, *, loop=None, name=None, context=None)\n--\n\n"
+        "A coroutine that the loop drives, and the future of its outcome.";
     py::State& state = py::state();
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>(py::compat::kHasEagerTasks ? kDoc : kDocWithoutEager)},
         {Py_tp_new, reinterpret_cast<void*>(create)},
         {Py_tp_init, reinterpret_cast<void*>(init)},
         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},

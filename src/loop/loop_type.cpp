@@ -400,6 +400,8 @@ bool make_loop_type(PyObject* module) noexcept {
         return false;
     }
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>("Loop()\n--\n\n"
+                                      "An asyncio event loop whose turns are native, on libuv.")},
         {Py_tp_new, reinterpret_cast<void*>(create)},
         {Py_tp_init, reinterpret_cast<void*>(init)},
         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
