@@ -112,6 +112,9 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
 
 // The error of a callback, told in asyncio's words. False when the exception handler raised.
 [[nodiscard]] bool report_failure(PyObject* handle, HandleCore& core, PyObject* callback) noexcept {
+    if (!core.loop) {
+        return false; // its constructor never ran: whoever called it gets the error
+    }
     const py::Names& names = py::names();
     py::Ref exception = py::compat::take_exception();
     py::Ref loop = core.loop.clone();
@@ -190,10 +193,10 @@ bool cancel_handle(PyObject* handle, HandleCore& core) noexcept {
         return false;
     }
     py::Ref callback = std::move(core.callback);
+    core.nargs = 0;
     for (PyObject*& arg : core.args) {
         py::clear(arg);
     }
-    core.nargs = 0;
     return true;
 }
 
