@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from . import _all_tasks, _compat, _signals
 from . import loop as _loop  # noqa: F401 (completes the Loop type)
-from ._core import Future, Handle, Loop, Task, TimerHandle, after_fork_child, libuv_version
+from ._core import (
+    Future,
+    Handle,
+    LifoQueue,
+    Loop,
+    PriorityQueue,
+    Queue,
+    QueueShutDown,
+    Task,
+    TimerHandle,
+    after_fork_child,
+    libuv_version,
+)
 from .eager import eager_task_factory
 from .installation import install, uninstall
 from .runner import Runner, new_event_loop, run
@@ -24,7 +36,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Future",
     "Handle",
+    "LifoQueue",
     "Loop",
+    "PriorityQueue",
+    "Queue",
+    "QueueShutDown",
     "Runner",
     "Task",
     "TimerHandle",

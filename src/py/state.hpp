@@ -47,6 +47,9 @@ struct State {
     // exceptions
     PyObject* cancelled_error = nullptr;
     PyObject* invalid_state_error = nullptr;
+    PyObject* queue_empty = nullptr;
+    PyObject* queue_full = nullptr;
+    PyObject* queue_shut_down = nullptr; // our own where asyncio has none: sync/queue_types.cpp
 
     // functions, called on cold paths unless said otherwise
     PyObject* get_event_loop = nullptr;
@@ -78,6 +81,8 @@ struct State {
     PyObject* signal_dispatcher = nullptr; // given by set_signal_dispatcher()
     PyObject* await_anything = nullptr;    // bucle._twins
     PyObject* deque = nullptr;             // collections.deque
+    PyObject* heappush = nullptr;
+    PyObject* heappop = nullptr;
 
     // our types
     PyTypeObject* meta = nullptr;
@@ -125,6 +130,7 @@ struct State {
     std::uint64_t task_counter = 0;
     CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
     PyObject* set_unless_cancelled = nullptr; // combine/sleep.cpp
+    PyObject* queue_wakeup_next = nullptr;    // Queue._wakeup_next: sync/queue.cpp
     bool sleep_refuses_nan = false;           // what the installed asyncio does: see py/function
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
 };
