@@ -13,7 +13,13 @@ from socket import AddressFamily, AddressInfo, SocketKind, socket
 from ssl import SSLContext
 from typing import IO, Any, Literal, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
-from _typeshed import FileDescriptorLike, ReadableBuffer, StrPath, WriteableBuffer
+from _typeshed import (
+    FileDescriptorLike,
+    ReadableBuffer,
+    StrPath,
+    SupportsRichComparisonT,
+    WriteableBuffer,
+)
 from typing_extensions import disjoint_base
 
 _T = TypeVar("_T")
@@ -359,7 +365,11 @@ class Queue(asyncio.Queue[_T], metaclass=ABCMeta):
     def __setstate__(self, state: dict[str, Any], /) -> None: ...
 
 class LifoQueue(Queue[_T], asyncio.LifoQueue[_T], metaclass=ABCMeta): ...
-class PriorityQueue(Queue[_T], asyncio.PriorityQueue[_T], metaclass=ABCMeta): ...
+class PriorityQueue(
+    Queue[SupportsRichComparisonT],
+    asyncio.PriorityQueue[SupportsRichComparisonT],
+    metaclass=ABCMeta,
+): ...
 
 def libuv_version() -> str: ...
 def self_test() -> dict[str, object]: ...

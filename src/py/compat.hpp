@@ -111,6 +111,18 @@ inline void drop_inline_values([[maybe_unused]] PyTypeObject* type) noexcept {
 #endif
 }
 
+// The instance dictionary, borrowed; null where none was made. Up to 3.12 attributes may stand
+// without one, and get it here.
+inline PyObject* instance_dict(PyObject* self) noexcept {
+    PyObject** const dict = _PyObject_GetDictPtr(self);
+    return dict == nullptr ? nullptr : *dict;
+}
+
+// The number of the state that a type and its bases are in; 0: it has none now.
+inline unsigned type_version(PyTypeObject* type) noexcept {
+    return type->tp_version_tag;
+}
+
 inline void clear_weakrefs(PyObject* self) noexcept {
     const Py_ssize_t offset = Py_TYPE(self)->tp_weaklistoffset;
     if (offset != 0 &&

@@ -130,7 +130,7 @@ struct State {
     std::uint64_t task_counter = 0;
     CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
     PyObject* set_unless_cancelled = nullptr; // combine/sleep.cpp
-    PyObject* queue_wakeup_next = nullptr;    // Queue._wakeup_next: sync/queue.cpp
+    void* queue_hooks = nullptr;              // sync/queue_hooks.cpp
     bool sleep_refuses_nan = false;           // what the installed asyncio does: see py/function
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
 };

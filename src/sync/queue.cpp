@@ -122,6 +122,15 @@ void set_maxsize(Queue& queue, PyObject* maxsize) noexcept {
 
 namespace {
 
+// self.qsize()
+py::Ref size_of(PyObject* self) noexcept {
+    if (!is_native(self, Hook::qsize)) {
+        return py::call_method(self, py::names().qsize);
+    }
+    const Py_ssize_t size = count_items(self);
+    return size < 0 ? py::Ref() : py::Ref::steal(PyLong_FromSsize_t(size));
+}
+
 // `self._maxsize <= 0`, and if not so `self.qsize() >= self._maxsize`, of a maxsize of any type.
 py::Ref compare_with_object(PyObject* self) noexcept {
     const py::Ref maxsize = queue_of(self).maxsize.clone();
@@ -132,11 +141,7 @@ py::Ref compare_with_object(PyObject* self) noexcept {
     if (unlimited != 0) {
         return unlimited > 0 ? py::Ref::borrow(Py_False) : py::Ref();
     }
-    const Py_ssize_t own_size = kind_of(self) == Kind::by_name ? 0 : count_items(self);
-    const py::Ref size =
-        kind_of(self) == Kind::by_name
-            ? py::call_method(self, py::names().qsize)
-            : py::Ref::steal(own_size < 0 ? nullptr : PyLong_FromSsize_t(own_size));
+    const py::Ref size = size_of(self);
     return size ? py::Ref::steal(PyObject_RichCompare(size.get(), maxsize.get(), Py_GE))
                 : py::Ref();
 }
@@ -148,7 +153,7 @@ py::Ref answer_full(PyObject* self) noexcept {
     if (queue.limit == Queue::kUnlimited) {
         return py::Ref::borrow(Py_False);
     }
-    if (queue.limit == Queue::kAskObject || kind_of(self) == Kind::by_name) {
+    if (queue.limit == Queue::kAskObject || !is_native(self, Hook::qsize)) {
         return compare_with_object(self);
     }
     const Py_ssize_t size = count_items(self);
@@ -156,14 +161,8 @@ py::Ref answer_full(PyObject* self) noexcept {
 }
 
 int is_full(PyObject* self) noexcept {
-    const Queue& queue = queue_of(self);
-    if (kind_of(self) == Kind::by_name) {
-        return truth_of(py::call_method(self, py::names().full));
-    }
-    if (queue.limit == Queue::kUnlimited) {
-        return 0;
-    }
-    return truth_of(answer_full(self));
+    return truth_of(is_native(self, Hook::full) ? answer_full(self)
+                                                : py::call_method(self, py::names().full));
 }
 
 int has_no_items(PyObject* self) noexcept {
@@ -171,14 +170,12 @@ int has_no_items(PyObject* self) noexcept {
 }
 
 int is_empty(PyObject* self) noexcept {
-    if (kind_of(self) == Kind::by_name) {
-        return truth_of(py::call_method(self, py::names().empty));
-    }
-    return has_no_items(self);
+    return is_native(self, Hook::empty) ? has_no_items(self)
+                                        : truth_of(py::call_method(self, py::names().empty));
 }
 
 py::Ref take_item(PyObject* self) noexcept {
-    switch (kind_of(self)) {
+    switch (getting_kind(self)) {
     case Kind::fifo:
         return get_fifo(self);
     case Kind::lifo:
@@ -195,7 +192,7 @@ namespace {
 
 // self._put(item)
 bool put_item(PyObject* self, PyObject* item) noexcept {
-    switch (kind_of(self)) {
+    switch (putting_kind(self)) {
     case Kind::fifo:
         return put_fifo(self, item);
     case Kind::lifo:
@@ -230,20 +227,11 @@ bool wake_next(Deque& waiters) noexcept {
 }
 
 bool wake_next_of(PyObject* self, Deque& waiters) noexcept {
-    if (kind_of(self) == Kind::by_name) {
-        // The hook is given a deque, which turns the native waiters into one: only where it is not
-        // our own.
-        const py::Ref hook = py::get_attr(self, py::names()._wakeup_next);
-        if (!hook) {
-            return false;
-        }
-        if (!PyMethod_Check(hook.get()) ||
-            PyMethod_GET_FUNCTION(hook.get()) != py::state().queue_wakeup_next) {
-            const py::Ref seen = waiters.as_python();
-            return seen && py::call(hook.get(), seen.get());
-        }
+    if (is_native(self, Hook::wakeup_next)) [[likely]] {
+        return wake_next(waiters);
     }
-    return wake_next(waiters);
+    const py::Ref seen = waiters.as_python();
+    return seen && py::call_method(self, py::names()._wakeup_next, seen.get());
 }
 
 py::Ref put_now(PyObject* self, PyObject* item) noexcept {

@@ -1,10 +1,10 @@
-// Queue: items, those who wait for one, those who wait for room. What an operation of exactly our
-// types does stands here; a subclass gets what asyncio calls as `self.full()`, `self._put(item)`
-// called by name, so that its overrides are honoured, those on the instance included.
+// Queue: items, those who wait for one, those who wait for room. What asyncio calls on `self`, as
+// `self.full()` or `self._put(item)`, is called by name where a subclass replaced it: see
+// queue_hooks.hpp.
 #pragma once
 
-#include "sync/primitive.hpp"
 #include "sync/queue_finished.hpp"
+#include "sync/queue_hooks.hpp"
 
 namespace bucle::sync {
 
@@ -29,22 +29,6 @@ struct Queue {
 
 inline Queue& queue_of(PyObject* self) noexcept {
     return core_of<Queue>(self);
-}
-
-enum class Kind : std::uint8_t {
-    by_name, // a subclass
-    fifo,
-    lifo,
-    heap,
-};
-
-inline Kind kind_of(PyObject* self) noexcept {
-    const py::State& state = py::state();
-    PyTypeObject* const type = Py_TYPE(self);
-    return type == state.queue_type            ? Kind::fifo
-           : type == state.lifo_queue_type     ? Kind::lifo
-           : type == state.priority_queue_type ? Kind::heap
-                                               : Kind::by_name;
 }
 
 // How each type keeps its items; `self` for the AttributeError of a queue without `_queue`.

@@ -22,7 +22,7 @@ PyObject* bool_or_error(int truth) noexcept {
 PyObject* init(py::Function&, PyObject* const* args) noexcept {
     PyObject* const self = args[0];
     Queue& queue = queue_of(self);
-    const Kind kind = kind_of(self);
+    const Kind kind = exact_kind(self);
     set_maxsize(queue, args[1]);
     queue.getters.clear();
     queue.putters.clear();
@@ -210,14 +210,12 @@ bool make_queue_types(PyObject* module) noexcept {
     if (state.queue_type == nullptr || !add_shutdown(module, state.queue_type)) {
         return false;
     }
-    state.queue_wakeup_next =
-        PyObject_GetAttr(reinterpret_cast<PyObject*>(state.queue_type), state.names._wakeup_next);
     state.lifo_queue_type =
         make_derived(module, "bucle.LifoQueue", "asyncio.LifoQueue, native.", kLifoFunctions);
     state.priority_queue_type = make_derived(module, "bucle.PriorityQueue",
                                              "asyncio.PriorityQueue, native.", kPriorityFunctions);
-    return state.queue_wakeup_next != nullptr && state.lifo_queue_type != nullptr &&
-           state.priority_queue_type != nullptr;
+    return state.lifo_queue_type != nullptr && state.priority_queue_type != nullptr &&
+           remember_native_hooks();
 }
 
 } // namespace bucle::sync

@@ -58,8 +58,8 @@ py::Ref describe(PyObject* self) noexcept {
 }
 
 py::Ref format_by_name(PyObject* self) noexcept {
-    return kind_of(self) == Kind::by_name ? py::call_method(self, py::names()._format)
-                                          : describe(self);
+    return exact_kind(self) == Kind::by_name ? py::call_method(self, py::names()._format)
+                                             : describe(self);
 }
 
 } // namespace

@@ -13,8 +13,9 @@ struct Putting {
     static Deque& line(PyObject* self) noexcept { return queue_of(self).putters; }
     static int blocked(PyObject* self) noexcept { return is_full(self); }
     static py::Ref proceed(PyObject* self, PyObject* item) noexcept {
-        return kind_of(self) == Kind::by_name ? py::call_method(self, py::names().put_nowait, item)
-                                              : put_now(self, item);
+        return is_native(self, Hook::put_nowait)
+                   ? put_now(self, item)
+                   : py::call_method(self, py::names().put_nowait, item);
     }
 };
 
@@ -23,14 +24,14 @@ struct Getting {
     static Deque& line(PyObject* self) noexcept { return queue_of(self).getters; }
     static int blocked(PyObject* self) noexcept { return is_empty(self); }
     static py::Ref proceed(PyObject* self, PyObject*) noexcept {
-        return kind_of(self) == Kind::by_name ? py::call_method(self, py::names().get_nowait)
-                                              : get_now(self);
+        return is_native(self, Hook::get_nowait) ? get_now(self)
+                                                 : py::call_method(self, py::names().get_nowait);
     }
 };
 
 // A future of the loop that self._get_loop() gives.
 py::Ref make_queue_waiter(PyObject* self) noexcept {
-    if (kind_of(self) != Kind::by_name) {
+    if (is_native(self, Hook::get_loop)) {
         return make_waiter(self, queue_of(self).loop);
     }
     const py::Ref loop = py::call_method(self, py::names()._get_loop);
