@@ -35,9 +35,8 @@ STOCK_SHUTS_DOWN = hasattr(asyncio, "QueueShutDown")
 
 
 def queues(world: World) -> Any:
-    return types.SimpleNamespace(
-        zip(("Queue", "LifoQueue", "PriorityQueue"), QUEUES[world.types.name], strict=True)
-    )
+    kinds = zip(("Queue", "LifoQueue", "PriorityQueue"), QUEUES[world.types.name], strict=True)
+    return types.SimpleNamespace(**dict(kinds))
 
 
 @pytest.mark.parametrize(
