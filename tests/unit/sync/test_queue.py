@@ -411,7 +411,7 @@ def test_no_growth(stock_task: bool) -> None:
         gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
-    assert grown < 5000
+    assert grown < 50_000  # a pointer an operation would be more
 
 
 def test_an_empty_queue_is_small() -> None:
