@@ -59,6 +59,34 @@ inline void put_exception(Ref exception) noexcept {
 #endif
 }
 
+// Raises StopIteration(value), whatever the value is. From 3.12 on the interpreter makes the exception
+// at once; filling it by hand instead of calling its class is a twentieth of a queue's ping-pong.
+inline void raise_stop_iteration(PyObject* value) noexcept {
+#if PY_VERSION_HEX >= 0x030C0000
+    auto* const type = reinterpret_cast<PyTypeObject*>(PyExc_StopIteration);
+    PyObject* const args = PyTuple_Pack(1, value);
+    PyObject* const stop = args == nullptr ? nullptr : type->tp_alloc(type, 0);
+    if (stop == nullptr) {
+        Py_XDECREF(args);
+        return;
+    }
+    auto* const fields = reinterpret_cast<PyStopIterationObject*>(stop);
+    fields->args = args;
+    fields->value = Py_NewRef(value);
+    PyErr_SetRaisedException(stop);
+#else
+    if (PyTuple_Check(value) || PyExceptionInstance_Check(value)) {
+        PyObject* const stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+        if (stop != nullptr) {
+            PyErr_SetObject(PyExc_StopIteration, stop);
+            Py_DECREF(stop);
+        }
+        return;
+    }
+    PyErr_SetObject(PyExc_StopIteration, value);
+#endif
+}
+
 inline bool is_finalizing() noexcept {
 #if PY_VERSION_HEX >= 0x030D0000
     return Py_IsFinalizing() != 0;
