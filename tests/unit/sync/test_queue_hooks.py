@@ -99,6 +99,17 @@ def test_a_hook_that_is_taken_back_is_no_longer_called(world: World) -> None:
     assert queue.get_nowait() == 2
 
 
+def test_a_hook_may_come_to_a_class_in_between(world: World) -> None:
+    between: Any = type("Between", (queue_type(world),), {})
+    queue = type("Derived", (between,), {})()
+    queue.put_nowait(1)
+    between.empty = lambda self: True
+    with pytest.raises(asyncio.QueueEmpty):
+        queue.get_nowait()
+    del between.empty
+    assert queue.get_nowait() == 1
+
+
 def test_attributes_by_rules_of_their_own(world: World) -> None:
     asked = set()
 
