@@ -14,7 +14,13 @@ from socket import AddressFamily, AddressInfo, SocketKind, socket
 from ssl import SSLContext
 from typing import IO, Any, Literal, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
-from _typeshed import FileDescriptorLike, ReadableBuffer, StrPath, WriteableBuffer
+from _typeshed import (
+    FileDescriptorLike,
+    ReadableBuffer,
+    StrPath,
+    SupportsRichComparisonT,
+    WriteableBuffer,
+)
 from typing_extensions import disjoint_base
 
 _T = TypeVar("_T")
@@ -353,6 +359,21 @@ class Loop(asyncio.AbstractEventLoop, metaclass=ABCMeta):
     ) -> int: ...
     async def sock_connect(self, sock: socket, address: Any) -> None: ...
     async def sock_accept(self, sock: socket) -> tuple[socket, Any]: ...
+
+class QueueShutDown(Exception): ...
+
+@disjoint_base
+class Queue(asyncio.Queue[_T], metaclass=ABCMeta):
+    def shutdown(self, immediate: bool = False) -> None: ...
+    def __getstate__(self) -> dict[str, Any]: ...
+    def __setstate__(self, state: dict[str, Any], /) -> None: ...
+
+class LifoQueue(Queue[_T], asyncio.LifoQueue[_T], metaclass=ABCMeta): ...
+class PriorityQueue(
+    Queue[SupportsRichComparisonT],
+    asyncio.PriorityQueue[SupportsRichComparisonT],
+    metaclass=ABCMeta,
+): ...
 
 def libuv_version() -> str: ...
 def self_test() -> dict[str, object]: ...

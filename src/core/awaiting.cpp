@@ -117,15 +117,7 @@ PyObject* as_next(PySendResult outcome, PyObject* value) noexcept {
     if (value == Py_None) {
         return nullptr; // an iterator that ends without an error returns None
     }
-    if (!PyTuple_Check(value) && !PyExceptionInstance_Check(value)) {
-        PyErr_SetObject(PyExc_StopIteration, value);
-        return nullptr;
-    }
-    // These must not be unpacked or raised: hence an instance.
-    py::Ref stop = py::call(PyExc_StopIteration, held.get());
-    if (stop) {
-        py::compat::put_exception(std::move(stop));
-    }
+    py::compat::raise_stop_iteration(value);
     return nullptr;
 }
 

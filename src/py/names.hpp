@@ -16,6 +16,13 @@
     X(_loop) \
     X(_timer_handle_cancelled) \
     X(_transports) \
+    X(_format) \
+    X(_get) \
+    X(_get_loop) \
+    X(_init) \
+    X(_put) \
+    X(_waiters) \
+    X(_wakeup_next) \
     X(add_done_callback) \
     X(append) \
     X(acquire) \
@@ -58,7 +65,16 @@
     X(source_traceback) \
     X(task) \
     X(time) \
-    X(warn_on_full_buffer)
+    X(warn_on_full_buffer) \
+    X(clear) \
+    X(empty) \
+    X(full) \
+    X(get_nowait) \
+    X(pop) \
+    X(put_nowait) \
+    X(qsize) \
+    X(set) \
+    X(wait)
 // clang-format on
 
 namespace bucle::py {

@@ -92,6 +92,10 @@ constexpr Import kImports[] = {
     {"threading", "main_thread", &State::main_thread},
     {"bucle._twins", "await_anything", &State::await_anything},
     {"collections", "deque", &State::deque},
+    {"asyncio.queues", "QueueEmpty", &State::queue_empty},
+    {"asyncio.queues", "QueueFull", &State::queue_full},
+    {"heapq", "heappush", &State::heappush},
+    {"heapq", "heappop", &State::heappop},
 };
 
 Ref import_attribute(const char* module_name, const char* name) noexcept {

@@ -47,6 +47,9 @@ struct State {
     // exceptions
     PyObject* cancelled_error = nullptr;
     PyObject* invalid_state_error = nullptr;
+    PyObject* queue_empty = nullptr;
+    PyObject* queue_full = nullptr;
+    PyObject* queue_shut_down = nullptr; // our own where asyncio has none: sync/queue_types.cpp
 
     // functions, called on cold paths unless said otherwise
     PyObject* get_event_loop = nullptr;
@@ -79,6 +82,8 @@ struct State {
     PyObject* await_anything = nullptr;    // bucle._twins
     PyObject* zero = nullptr;              // the int
     PyObject* deque = nullptr;             // collections.deque
+    PyObject* heappush = nullptr;
+    PyObject* heappop = nullptr;
 
     // our types
     PyTypeObject* meta = nullptr;
@@ -127,6 +132,7 @@ struct State {
     std::uint64_t task_counter = 0;
     CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
     PyObject* set_unless_cancelled = nullptr; // combine/sleep.cpp
+    void* queue_hooks = nullptr;              // sync/queue_hooks.cpp
     bool sleep_refuses_nan = false;           // what the installed asyncio does: see py/function
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
     bool watching_takes_context = false;      // loop._add_reader(..., context=)

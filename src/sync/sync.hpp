@@ -6,5 +6,6 @@
 namespace bucle::sync {
 
 [[nodiscard]] bool make_lock_type(PyObject* module) noexcept;
+[[nodiscard]] bool make_queue_types(PyObject* module) noexcept;
 
 } // namespace bucle::sync

@@ -1,0 +1,226 @@
+// What Python sees of a queue beside its methods: repr, the private attributes (each of which can
+// be assigned, for subclasses do), and its state for copy and pickle.
+#include "sync/queue.hpp"
+
+#include "py/call.hpp"
+
+#include <cstring>
+
+namespace bucle::sync {
+namespace {
+
+// list(self._queue), without making the native items a deque; null without an error where there is
+// nothing to show.
+py::Ref list_items(PyObject* self) noexcept {
+    const Queue& queue = queue_of(self);
+    const int empty = queue.has_items ? queue.items.empty() : 1;
+    if (empty != 0) {
+        return {};
+    }
+    if (!queue.items.native()) {
+        const py::Ref content = queue_of(self).items.as_python();
+        return content ? py::Ref::steal(PySequence_List(content.get())) : py::Ref();
+    }
+    py::Ref list = py::Ref::steal(PyList_New(0));
+    for (Py_ssize_t i = 0; list && i < queue.items.size(); ++i) {
+        if (PyList_Append(list.get(), queue.items.at(i).get()) < 0) {
+            return {};
+        }
+    }
+    return list;
+}
+
+// text += more; `more` null: an error is set.
+bool append(py::Ref& text, PyObject* more) noexcept {
+    const py::Ref tail = py::Ref::steal(more);
+    text = tail && text ? py::Ref::steal(PyUnicode_Concat(text.get(), tail.get())) : py::Ref();
+    return static_cast<bool>(text);
+}
+
+bool append_count(py::Ref& text, const char* format, Py_ssize_t count) noexcept {
+    return count == 0 || (count > 0 && append(text, PyUnicode_FromFormat(format, count)));
+}
+
+py::Ref describe(PyObject* self) noexcept {
+    Queue& queue = queue_of(self);
+    py::Ref text = py::Ref::steal(
+        PyUnicode_FromFormat("maxsize=%R", queue.maxsize ? queue.maxsize.get() : Py_None));
+    const py::Ref items = text ? list_items(self) : py::Ref();
+    if (!text || (!items && PyErr_Occurred() != nullptr) ||
+        (items && !append(text, PyUnicode_FromFormat(" _queue=%R", items.get()))) ||
+        !append_count(text, " _getters[%zd]", queue.getters.size()) ||
+        !append_count(text, " _putters[%zd]", queue.putters.size()) ||
+        !append_count(text, " tasks=%zd", queue.unfinished) ||
+        (queue.is_shutdown && !append(text, PyUnicode_FromString(" shutdown")))) {
+        return {};
+    }
+    return text;
+}
+
+py::Ref format_by_name(PyObject* self) noexcept {
+    return exact_kind(self) == Kind::by_name ? py::call_method(self, py::names()._format)
+                                             : describe(self);
+}
+
+} // namespace
+
+PyObject* format_queue(py::Function&, PyObject* const* args) noexcept {
+    return describe(args[0]).release();
+}
+
+PyObject* queue_repr(py::Function&, PyObject* const* args) noexcept {
+    const py::Ref name = py::Ref::steal(PyType_GetName(Py_TYPE(args[0])));
+    const py::Ref format = name ? format_by_name(args[0]) : py::Ref();
+    return format ? PyUnicode_FromFormat("<%U at %p %S>", name.get(), args[0], format.get())
+                  : nullptr;
+}
+
+PyObject* queue_str(py::Function&, PyObject* const* args) noexcept {
+    const py::Ref name = py::Ref::steal(PyType_GetName(Py_TYPE(args[0])));
+    const py::Ref format = name ? format_by_name(args[0]) : py::Ref();
+    return format ? PyUnicode_FromFormat("<%U %S>", name.get(), format.get()) : nullptr;
+}
+
+namespace {
+
+PyObject* missing(PyObject* self, const char* name) noexcept {
+    return PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '%s'",
+                        Py_TYPE(self)->tp_name, name);
+}
+
+PyObject* get_maxsize(PyObject* self, void*) noexcept {
+    const Queue& queue = queue_of(self);
+    return queue.maxsize ? py::new_ref(queue.maxsize.get()) : missing(self, "_maxsize");
+}
+
+int set_maxsize_attribute(PyObject* self, PyObject* value, void*) noexcept {
+    if (value == nullptr) {
+        queue_of(self).maxsize.reset();
+    } else {
+        set_maxsize(queue_of(self), value);
+    }
+    return 0;
+}
+
+PyObject* get_items(PyObject* self, void*) noexcept {
+    Queue& queue = queue_of(self);
+    return queue.has_items ? queue.items.as_python().release() : missing(self, "_queue");
+}
+
+int set_items(PyObject* self, PyObject* value, void*) noexcept {
+    Queue& queue = queue_of(self);
+    queue.has_items = value != nullptr;
+    queue.items.replace(value);
+    return 0;
+}
+
+PyObject* get_getters(PyObject* self, void*) noexcept {
+    return queue_of(self).getters.as_python().release();
+}
+
+int set_getters(PyObject* self, PyObject* value, void*) noexcept {
+    queue_of(self).getters.replace(value);
+    return 0;
+}
+
+PyObject* get_putters(PyObject* self, void*) noexcept {
+    return queue_of(self).putters.as_python().release();
+}
+
+int set_putters(PyObject* self, PyObject* value, void*) noexcept {
+    queue_of(self).putters.replace(value);
+    return 0;
+}
+
+PyObject* get_unfinished(PyObject* self, void*) noexcept {
+    return PyLong_FromSsize_t(queue_of(self).unfinished);
+}
+
+int set_unfinished(PyObject* self, PyObject* value, void*) noexcept {
+    const Py_ssize_t number = value == nullptr ? 0 : PyLong_AsSsize_t(value);
+    if (number == -1 && PyErr_Occurred() != nullptr) {
+        return -1;
+    }
+    queue_of(self).unfinished = number;
+    return 0;
+}
+
+PyObject* get_finished(PyObject* self, void*) noexcept {
+    return queue_of(self).finished.as_python().release();
+}
+
+int set_finished(PyObject* self, PyObject* value, void*) noexcept {
+    queue_of(self).finished.replace(value);
+    return 0;
+}
+
+PyObject* get_loop(PyObject* self, void*) noexcept {
+    return py::value_or_none(queue_of(self).loop.get());
+}
+
+int set_loop(PyObject* self, PyObject* value, void*) noexcept {
+    queue_of(self).loop = py::Ref::borrow(value);
+    return 0;
+}
+
+// The attributes that asyncio's queue would have in its dict, then those that are in ours.
+PyObject* get_state(PyObject* self, PyObject*) noexcept {
+    const py::Ref state = py::Ref::steal(PyDict_New());
+    for (const char* name : {"_maxsize", "_getters", "_putters", "_unfinished_tasks", "_finished",
+                             "_queue", "_is_shutdown", "_loop"}) {
+        const py::Ref value = py::Ref::steal(state ? PyObject_GetAttrString(self, name) : nullptr);
+        if (!value && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return nullptr;
+        }
+        PyErr_Clear();
+        const bool unbound = std::strcmp(name, "_loop") == 0 && !queue_of(self).loop;
+        if (value && !unbound && PyDict_SetItemString(state.get(), name, value.get()) < 0) {
+            return nullptr;
+        }
+    }
+    const py::Ref more = py::Ref::steal(PyObject_GenericGetDict(self, nullptr));
+    return more && PyDict_Update(state.get(), more.get()) == 0 ? py::new_ref(state.get()) : nullptr;
+}
+
+PyObject* set_state(PyObject* self, PyObject* state) noexcept {
+    if (!PyDict_Check(state)) {
+        PyErr_Format(PyExc_TypeError, "the state of a queue is a dict, not %.100s",
+                     Py_TYPE(state)->tp_name);
+        return nullptr;
+    }
+    PyObject *name = nullptr, *value = nullptr;
+    const py::Ref copied = py::Ref::steal(PyDict_Copy(state));
+    for (Py_ssize_t i = 0; copied && PyDict_Next(copied.get(), &i, &name, &value) != 0;) {
+        if (PyObject_SetAttr(self, name, value) < 0) {
+            return nullptr;
+        }
+    }
+    return copied ? py::new_ref(Py_None) : nullptr;
+}
+
+} // namespace
+
+PyGetSetDef queue_properties[] = {
+    {"maxsize", get_maxsize, nullptr, "How many items fit; as many as come if it is 0 or less.",
+     nullptr},
+    {"_maxsize", get_maxsize, set_maxsize_attribute, nullptr, nullptr},
+    {"_queue", get_items, set_items, nullptr, nullptr},
+    {"_getters", get_getters, set_getters, nullptr, nullptr},
+    {"_putters", get_putters, set_putters, nullptr, nullptr},
+    {"_unfinished_tasks", get_unfinished, set_unfinished, nullptr, nullptr},
+    {"_finished", get_finished, set_finished, nullptr, nullptr},
+    {"_loop", get_loop, set_loop, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+PyMethodDef queue_methods[] = {
+    {"__getstate__", get_state, METH_NOARGS,
+     "__getstate__($self, /)\n--\n\n"
+     "The attributes, for copy and pickle."},
+    {"__setstate__", set_state, METH_O,
+     "__setstate__($self, state, /)\n--\n\n"
+     "Set the attributes of a copy."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+} // namespace bucle::sync
