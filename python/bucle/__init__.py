@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Any
 from . import _all_tasks, _compat, _signals
 from . import loop as _loop  # noqa: F401 (completes the Loop type)
 from ._core import (
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
     Future,
     Handle,
     Lock,
     Loop,
+    Semaphore,
     Task,
     TimerHandle,
     after_fork_child,
@@ -33,11 +38,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
     "Future",
     "Handle",
     "Lock",
     "Loop",
     "Runner",
+    "Semaphore",
     "Task",
     "TimerHandle",
     "install",

@@ -44,6 +44,22 @@ bool exit_exception_raised() noexcept {
            PyErr_ExceptionMatches(PyExc_SystemExit) != 0;
 }
 
+void set_context(PyObject* exception, PyObject* context) noexcept {
+    if (context == nullptr || context == exception) {
+        return;
+    }
+    // Where the chain leads back to the exception it is cut.
+    for (Ref link = Ref::borrow(context); link;) {
+        Ref next = Ref::steal(PyException_GetContext(link.get()));
+        if (next.get() == exception) {
+            PyException_SetContext(link.get(), nullptr);
+            break;
+        }
+        link = std::move(next);
+    }
+    PyException_SetContext(exception, new_ref(context));
+}
+
 void raise_chained(Ref exception, Ref context) noexcept {
     if (context && context.get() != exception.get()) {
         Ref present = Ref::steal(PyException_GetContext(exception.get()));

@@ -16,6 +16,7 @@
     X(_loop) \
     X(_timer_handle_cancelled) \
     X(_transports) \
+    X(_wake_up_next) \
     X(add_done_callback) \
     X(append) \
     X(acquire) \
@@ -48,6 +49,7 @@
     X(message) \
     X(msg) \
     X(name) \
+    X(notify_all) \
     X(popleft) \
     X(remove) \
     X(remove_done_callback) \
@@ -58,6 +60,7 @@
     X(source_traceback) \
     X(task) \
     X(time) \
+    X(wait) \
     X(warn_on_full_buffer)
 // clang-format on
 
