@@ -1,0 +1,1 @@
+"""Lock, Event, Condition, Semaphore, Barrier: the room `src/sync`."""
