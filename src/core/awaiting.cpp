@@ -117,6 +117,10 @@ PyObject* as_next(PySendResult outcome, PyObject* value) noexcept {
     if (value == Py_None) {
         return nullptr; // an iterator that ends without an error returns None
     }
+    if (value == Py_True) {
+        py::raise_stop_with_true();
+        return nullptr;
+    }
     if (!PyTuple_Check(value) && !PyExceptionInstance_Check(value)) {
         PyErr_SetObject(PyExc_StopIteration, value);
         return nullptr;
