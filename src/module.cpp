@@ -53,6 +53,10 @@ void make_types(pybind::module_& module) {
     require(bucle::loop::make_loop_type(m));
     require(bucle::sync::make_lock_type(m));
     require(bucle::sync::make_queue_types(m));
+    require(bucle::sync::make_event_type(m));
+    require(bucle::sync::make_condition_type(m));
+    require(bucle::sync::make_semaphore_types(m));
+    require(bucle::sync::make_barrier_type(m));
     require(bucle::combine::add_sleep(m));
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);

@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 from . import _all_tasks, _compat, _signals
 from . import loop as _loop  # noqa: F401 (completes the Loop type)
 from ._core import (
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
     Future,
     Handle,
     LifoQueue,
@@ -21,6 +25,7 @@ from ._core import (
     PriorityQueue,
     Queue,
     QueueShutDown,
+    Semaphore,
     Task,
     TimerHandle,
     after_fork_child,
@@ -37,6 +42,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
     "Future",
     "Handle",
     "LifoQueue",
@@ -46,6 +55,7 @@ __all__ = [
     "Queue",
     "QueueShutDown",
     "Runner",
+    "Semaphore",
     "Task",
     "TimerHandle",
     "install",

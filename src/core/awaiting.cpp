@@ -117,7 +117,11 @@ PyObject* as_next(PySendResult outcome, PyObject* value) noexcept {
     if (value == Py_None) {
         return nullptr; // an iterator that ends without an error returns None
     }
-    py::compat::raise_stop_iteration(value);
+    if (value == Py_True) {
+        py::raise_stop_with_true();
+    } else {
+        py::compat::raise_stop_iteration(value);
+    }
     return nullptr;
 }
 

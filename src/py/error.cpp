@@ -1,6 +1,9 @@
 // The cold half of error.hpp.
 #include "py/error.hpp"
 
+#include "py/call.hpp"
+#include "py/state.hpp"
+
 namespace bucle::py {
 
 PyObject* raise_runtime_error(const char* text) noexcept {
@@ -42,6 +45,43 @@ bool is_exit_exception(PyObject* exception) noexcept {
 bool exit_exception_raised() noexcept {
     return PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0 ||
            PyErr_ExceptionMatches(PyExc_SystemExit) != 0;
+}
+
+// Whether nobody left a trace on it.
+static bool is_pristine(PyObject* exception) noexcept {
+    const auto& stop = *reinterpret_cast<PyStopIterationObject*>(exception);
+    return stop.traceback == nullptr && stop.context == nullptr && stop.cause == nullptr &&
+           stop.dict == nullptr && stop.notes == nullptr && stop.suppress_context == 0 &&
+           stop.value == Py_True && PyTuple_CheckExact(stop.args) &&
+           PyTuple_GET_SIZE(stop.args) == 1 && PyTuple_GET_ITEM(stop.args, 0) == Py_True;
+}
+
+void raise_stop_with_true() noexcept {
+    PyObject*& kept = state().stop_with_true;
+    if (kept == nullptr || !is_sole_owner(kept) || !is_pristine(kept)) {
+        Ref made = call(PyExc_StopIteration, Py_True);
+        if (!made) {
+            return;
+        }
+        const Ref old = Ref::steal(std::exchange(kept, made.release()));
+    }
+    compat::put_exception(Ref::borrow(kept));
+}
+
+void set_context(PyObject* exception, PyObject* context) noexcept {
+    if (context == nullptr || context == exception) {
+        return;
+    }
+    // Where the chain leads back to the exception it is cut.
+    for (Ref link = Ref::borrow(context); link;) {
+        Ref next = Ref::steal(PyException_GetContext(link.get()));
+        if (next.get() == exception) {
+            PyException_SetContext(link.get(), nullptr);
+            break;
+        }
+        link = std::move(next);
+    }
+    PyException_SetContext(exception, new_ref(context));
 }
 
 void raise_chained(Ref exception, Ref context) noexcept {

@@ -385,7 +385,7 @@ bool make_function_type(PyObject* module) noexcept {
                                nullptr,
                                nullptr,
                                Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_METHOD_DESCRIPTOR |
-                                   Py_TPFLAGS_HAVE_VECTORCALL};
+                                   Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_VECTORCALL};
     state().function_type = make_type(module, recipe, nullptr);
     return state().function_type != nullptr;
 }

@@ -13,68 +13,70 @@
     X(_asyncio_future_blocking) \
     X(_close_resources) \
     X(_ensure_fd_no_transport) \
-    X(_loop) \
-    X(_timer_handle_cancelled) \
-    X(_transports) \
     X(_format) \
     X(_get) \
     X(_get_loop) \
     X(_init) \
+    X(_loop) \
     X(_put) \
+    X(_timer_handle_cancelled) \
+    X(_transports) \
     X(_waiters) \
+    X(_wake_up_next) \
     X(_wakeup_next) \
+    X(acquire) \
     X(add_done_callback) \
     X(append) \
-    X(acquire) \
     X(call_at) \
-    X(call_later) \
-    X(cancelled) \
-    X(locked) \
-    X(release) \
-    X(set_result) \
-    X(set_exception) \
     X(call_exception_handler) \
+    X(call_later) \
     X(call_soon) \
     X(cancel) \
+    X(cancelled) \
+    X(clear) \
     X(close) \
     X(context) \
     X(coro) \
     X(create_task) \
     X(done) \
     X(eager_start) \
+    X(empty) \
     X(exception) \
     X(fileno) \
     X(finalizer) \
     X(firstiter) \
+    X(full) \
     X(future) \
     X(get_debug) \
     X(get_loop) \
+    X(get_nowait) \
     X(handle) \
     X(is_running) \
+    X(locked) \
     X(loop) \
     X(message) \
     X(msg) \
     X(name) \
+    X(notify_all) \
+    X(pop) \
     X(popleft) \
+    X(put_nowait) \
+    X(qsize) \
+    X(release) \
     X(remove) \
     X(remove_done_callback) \
     X(result) \
     X(run_forever) \
+    X(set) \
+    X(set_exception) \
     X(set_name) \
+    X(set_result) \
     X(source) \
     X(source_traceback) \
     X(task) \
     X(time) \
-    X(warn_on_full_buffer) \
-    X(clear) \
-    X(empty) \
-    X(full) \
-    X(get_nowait) \
-    X(pop) \
-    X(put_nowait) \
-    X(qsize) \
-    X(set) \
-    X(wait)
+    X(wait) \
+    X(warn_on_full_buffer)
 // clang-format on
 
 namespace bucle::py {

@@ -66,6 +66,7 @@ constexpr Import kImports[] = {
     {"asyncio.events", "AbstractEventLoop", &State::base_loop},
     {"asyncio.exceptions", "CancelledError", &State::cancelled_error},
     {"asyncio.exceptions", "InvalidStateError", &State::invalid_state_error},
+    {"asyncio.exceptions", "BrokenBarrierError", &State::broken_barrier_error},
     {"asyncio.events", "get_event_loop", &State::get_event_loop},
     {"asyncio.events", "_set_running_loop", &State::set_running_loop},
     {"asyncio.events", "_get_running_loop", &State::running_loop_or_none},

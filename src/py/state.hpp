@@ -129,11 +129,16 @@ struct State {
     void* live_loops = nullptr; // loop/loop_type.cpp
     PyObject* native_loop_methods = nullptr; // loop/overrides.cpp: name to descriptor
     PyObject* empty_context = nullptr;       // see abi::mirror_context
+    PyObject* stop_with_true = nullptr;      // py/error.cpp
     std::uint64_t task_counter = 0;
     CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
     PyObject* set_unless_cancelled = nullptr; // combine/sleep.cpp
     void* queue_hooks = nullptr;              // sync/queue_hooks.cpp
+    PyObject* broken_barrier_error = nullptr; // sync/barrier.cpp, as the next
+    PyObject* barrier_states[4] = {};
     bool sleep_refuses_nan = false;           // what the installed asyncio does: see py/function
+    bool condition_passes_on = false;         // sync/condition.cpp
+    bool semaphore_wakes_all = false;         // sync/semaphore.cpp
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
     bool watching_takes_context = false;      // loop._add_reader(..., context=)
 };

@@ -18,6 +18,8 @@ class Deque {
     ~Deque() { clear(); }
 
     bool native() const noexcept { return !object_; }
+    // Nothing was ever put in: asyncio makes the deque of some primitives only then.
+    bool untouched() const noexcept { return native() && capacity_ == 0; }
     // -1 with an error set: a len() written in Python can fail.
     [[nodiscard]] Py_ssize_t size() const noexcept {
         return native() ? static_cast<Py_ssize_t>(size_) : PyObject_Size(object_.get());
@@ -38,6 +40,32 @@ class Deque {
     // Takes out the first that is `item` itself. False with an error set: ValueError when there is
     // none.
     [[nodiscard]] bool remove(PyObject* item) noexcept;
+
+    // Shows each item to `visitor` until that returns other than 0, which it returns; -1: an error
+    // is set. Python's iterator, where one is used, sees when the deque changes meanwhile.
+    template <class Visitor>
+    int for_each(Visitor visitor) const noexcept {
+        if (!native()) {
+            const py::Ref iterator = py::Ref::steal(PyObject_GetIter(object_.get()));
+            while (iterator) {
+                const py::Ref item = py::Ref::steal(PyIter_Next(iterator.get()));
+                if (!item) {
+                    break;
+                }
+                if (const int stop = visitor(item.get()); stop != 0) {
+                    return stop;
+                }
+            }
+            return PyErr_Occurred() == nullptr ? 0 : -1;
+        }
+        for (Py_ssize_t i = 0; i < size(); ++i) {
+            const py::Ref item = at(i);
+            if (const int stop = item ? visitor(item.get()) : -1; stop != 0) {
+                return stop;
+            }
+        }
+        return 0;
+    }
 
     // What Python sees: from now on this very object holds the content.
     py::Ref as_python() noexcept;

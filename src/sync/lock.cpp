@@ -1,46 +1,11 @@
 // Lock: fair, first come first served. Invariant: while it is unlocked and somebody waits, the
 // first waiter that is not cancelled has been woken; it claims the lock when its task runs.
-#include "sync/sync.hpp"
+#include "sync/lock.hpp"
 
-#include "py/error.hpp"
-#include "sync/deque.hpp"
-#include "sync/primitive.hpp"
+#include "sync/sync.hpp"
 
 namespace bucle::sync {
 namespace {
-
-struct Lock {
-    Deque waiters;
-    py::Ref loop;
-    bool locked;
-    bool has_waiters; // asyncio's _waiters is a deque, no longer None
-
-    int visit(visitproc visitor, void* arg) const noexcept {
-        const int stop = waiters.visit(visitor, arg);
-        return stop != 0 ? stop : loop.visit(visitor, arg);
-    }
-    void clear() noexcept {
-        waiters.clear();
-        loop.reset();
-    }
-};
-
-Lock& lock_of(PyObject* self) noexcept {
-    return core_of<Lock>(self);
-}
-
-// 1 when nobody who is still interested waits; -1 with an error set.
-int all_cancelled(const Lock& lock) noexcept {
-    const Py_ssize_t count = lock.waiters.size();
-    for (Py_ssize_t i = 0; i < count; ++i) {
-        const py::Ref waiter = lock.waiters.at(i);
-        const int cancelled = waiter ? is_cancelled(waiter.get()) : -1;
-        if (cancelled != 1) {
-            return cancelled;
-        }
-    }
-    return count < 0 ? -1 : 1;
-}
 
 // A first waiter that is done already will run, and claim the lock or pass it on.
 bool wake_first(Lock& lock) noexcept {
@@ -53,49 +18,46 @@ bool wake_first(Lock& lock) noexcept {
     return done == 0 ? wake(first.get(), Py_True) : done > 0;
 }
 
-core::Step claim(Lock& lock, py::Ref& result) noexcept {
-    lock.locked = true;
-    return core::finish_with(result, py::Ref::borrow(Py_True));
+} // namespace
+
+py::Ref make_lock() noexcept {
+    return py::Ref::steal(Slots<Lock>::create(py::state().lock_type, nullptr, nullptr));
 }
 
-core::Step acquire(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result) noexcept {
-    PyObject* const self = co.arguments[0].get();
-    Lock& lock = lock_of(self);
-    if (co.stage == 0) {
-        if (!lock.locked) {
-            const int free = all_cancelled(lock);
-            if (free != 0) {
-                return free > 0 ? claim(lock, result) : core::Step::fail;
-            }
-        }
-        lock.has_waiters = true;
-        py::Ref waiter = make_waiter(self, lock.loop);
-        if (!waiter || !lock.waiters.push_back(waiter.get())) {
-            return core::Step::fail;
-        }
-        co.kept = waiter.clone();
-        return co.wait(std::move(waiter), 1);
+int claim_lock(Lock& lock) noexcept {
+    if (lock.locked) {
+        return 0;
     }
-    if (!lock.waiters.remove(co.kept.get())) {
-        return core::Step::fail;
+    const int somebody = lock.waiters.for_each([](PyObject* waiter) noexcept {
+        const int cancelled = is_cancelled(waiter);
+        return cancelled < 0 ? -1 : 1 - cancelled;
+    });
+    if (somebody != 0) {
+        return somebody < 0 ? -1 : 0;
+    }
+    lock.locked = true;
+    return 1;
+}
+
+py::Ref wait_for_lock(PyObject* self) noexcept {
+    Lock& lock = lock_of(self);
+    py::Ref waiter = make_waiter(self, lock.loop);
+    return waiter && lock.waiters.push_back(waiter.get()) ? std::move(waiter) : py::Ref();
+}
+
+bool end_wait_for_lock(Lock& lock, PyObject* waiter, py::Ref error) noexcept {
+    if (!lock.waiters.remove(waiter)) {
+        return false;
     }
     if (!error) {
-        return claim(lock, result);
+        lock.locked = true;
+        return true;
     }
-    if (!lock.locked &&
-        PyErr_GivenExceptionMatches(error.get(), py::state().cancelled_error) != 0 &&
-        !wake_first(lock)) {
-        return core::Step::fail;
+    if (lock.locked || PyErr_GivenExceptionMatches(error.get(), py::state().cancelled_error) == 0 ||
+        wake_first(lock)) {
+        py::compat::put_exception(std::move(error));
     }
-    return core::fail_with(std::move(error));
-}
-
-core::Step enter(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
-    if (Py_TYPE(co.arguments[0].get()) != py::state().lock_type) {
-        return enter_by_name(co, std::move(value), std::move(error), result);
-    }
-    const core::Step step = acquire(co, std::move(value), std::move(error), result);
-    return step == core::Step::finish ? core::finish_with_none(result) : step;
+    return false;
 }
 
 bool release_lock(PyObject* self) noexcept {
@@ -108,16 +70,50 @@ bool release_lock(PyObject* self) noexcept {
     return wake_first(lock);
 }
 
+core::Step acquire_lock(core::Coroutine& co, PyObject* self, py::Ref error,
+                        py::Ref& result) noexcept {
+    Lock& lock = lock_of(self);
+    if (co.stage == 0) {
+        const int claimed = claim_lock(lock);
+        if (claimed != 0) {
+            return claimed < 0 ? core::Step::fail
+                               : core::finish_with(result, py::Ref::borrow(Py_True));
+        }
+        py::Ref waiter = wait_for_lock(self);
+        co.kept = waiter.clone();
+        return co.wait(std::move(waiter), 1);
+    }
+    return end_wait_for_lock(lock, co.kept.get(), std::move(error))
+               ? core::finish_with(result, py::Ref::borrow(Py_True))
+               : core::Step::fail;
+}
+
+namespace {
+
+core::Step acquire(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result) noexcept {
+    return acquire_lock(co, co.arguments[0].get(), std::move(error), result);
+}
+
+core::Step enter(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
+    PyObject* const self = co.arguments[0].get();
+    if (!is_exact_lock(self)) {
+        return enter_by_name(co, std::move(value), std::move(error), result);
+    }
+    const core::Step step = acquire_lock(co, self, std::move(error), result);
+    return step == core::Step::finish ? core::finish_with_none(result) : step;
+}
+
 core::Step leave(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
-    if (Py_TYPE(co.arguments[0].get()) != py::state().lock_type) {
+    PyObject* const self = co.arguments[0].get();
+    if (!is_exact_lock(self)) {
         return leave_by_name(co, std::move(value), std::move(error), result);
     }
-    return release_lock(co.arguments[0].get()) ? core::finish_with_none(result) : core::Step::fail;
+    return release_lock(self) ? core::finish_with_none(result) : core::Step::fail;
 }
 
 PyObject* init(py::Function&, PyObject* const* args) noexcept {
     Lock& lock = lock_of(args[0]);
-    lock.locked = lock.has_waiters = false;
+    lock.locked = false;
     lock.waiters.clear();
     Py_RETURN_NONE;
 }
@@ -153,47 +149,11 @@ const py::FunctionRow kFunctions[] = {
     {nullptr, nullptr},
 };
 
-PyObject* get_locked(PyObject* self, void*) noexcept {
-    return PyBool_FromLong(lock_of(self).locked);
-}
-
-int set_locked(PyObject* self, PyObject* value, void*) noexcept {
-    const int truth = value == nullptr ? 0 : PyObject_IsTrue(value);
-    if (truth >= 0) {
-        lock_of(self).locked = truth != 0;
-    }
-    return truth < 0 ? -1 : 0;
-}
-
-PyObject* get_waiters(PyObject* self, void*) noexcept {
-    Lock& lock = lock_of(self);
-    return lock.has_waiters ? lock.waiters.as_python().release() : py::new_ref(Py_None);
-}
-
-int set_waiters(PyObject* self, PyObject* value, void*) noexcept {
-    Lock& lock = lock_of(self);
-    lock.has_waiters = value != nullptr && value != Py_None;
-    if (lock.has_waiters) {
-        lock.waiters.replace(value);
-    } else {
-        lock.waiters.clear();
-    }
-    return 0;
-}
-
-PyObject* get_loop(PyObject* self, void*) noexcept {
-    return py::value_or_none(lock_of(self).loop.get());
-}
-
-int set_loop(PyObject* self, PyObject* value, void*) noexcept {
-    lock_of(self).loop = py::Ref::borrow(value);
-    return 0;
-}
-
-PyGetSetDef kProperties[] = {
-    {"_locked", get_locked, set_locked, nullptr, nullptr},
-    {"_waiters", get_waiters, set_waiters, nullptr, nullptr},
-    {"_loop", get_loop, set_loop, nullptr, nullptr},
+PyGetSetDef kAttributes[] = {
+    {"_waiters", get_waiters_or_none<Lock>, set_waiters<Lock>, nullptr, nullptr},
+    {"_locked", get_flag<Lock, &Lock::locked>, set_flag<Lock, &Lock::locked>, nullptr, nullptr},
+    {"_loop", get_loop<Lock>, set_loop<Lock>, nullptr, nullptr},
+    {"__dict__", get_dict, set_dict, nullptr, kAttributes},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -202,7 +162,7 @@ PyGetSetDef kProperties[] = {
 bool make_lock_type(PyObject* module) noexcept {
     PrimitiveRecipe recipe = {"bucle.Lock", "asyncio.Lock, native.", "asyncio.locks"};
     recipe.functions = kFunctions;
-    recipe.getset = kProperties;
+    recipe.getset = kAttributes;
     return (py::state().lock_type = make_primitive<Lock>(module, recipe)) != nullptr;
 }
 

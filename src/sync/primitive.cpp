@@ -48,9 +48,12 @@ PyTypeObject* make_primitive(PyObject* module, const PrimitiveRecipe& recipe, Py
     PyTypeObject* const type = py::make_type(module, type_recipe, derived ? &place : offset);
     if (type == nullptr ||
         (recipe.functions != nullptr && !py::add_functions(type, stock.get(), recipe.functions)) ||
+        (!derived && !py::add_methods_for(type, type, copying_methods)) ||
         PyModule_AddObjectRef(module, short_name, reinterpret_cast<PyObject*>(type)) < 0) {
         return nullptr;
     }
+    // Error messages name a class of asyncio's without its module; __module__ stands in the dict.
+    type->tp_name = short_name;
     return type;
 }
 
@@ -85,6 +88,24 @@ core::Step leave_by_name(core::Coroutine& co, py::Ref, py::Ref, py::Ref& result)
     return py::call_method(co.arguments[0].get(), py::names().release)
                ? core::finish_with_none(result)
                : core::Step::fail;
+}
+
+core::Step by_twin(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
+    if (co.stage != 0) {
+        return error ? core::fail_with(std::move(error))
+                     : core::finish_with(result, std::move(value));
+    }
+    py::Function& function = py::as_function(co.function.get());
+    PyObject* args[core::Coroutine::kArguments];
+    for (int i = 0; i != core::Coroutine::kArguments; ++i) {
+        args[i] = co.arguments[i].get();
+    }
+    const py::Ref twin = py::Ref::steal(call_twin(function, args));
+    return co.wait(twin ? core::awaitable_of(twin.get()) : py::Ref(), 1);
+}
+
+PyObject* call_twin(py::Function& function, PyObject* const* args) noexcept {
+    return PyObject_Vectorcall(function.twin, args, function.positional, nullptr);
 }
 
 } // namespace bucle::sync

@@ -56,7 +56,7 @@ struct PrimitiveRecipe {
     const char* stock_module;     // "asyncio.locks"
     PyTypeObject* base = nullptr; // null: the stock class; else one of ours
     const py::FunctionRow* functions = nullptr;
-    PyGetSetDef* getset = nullptr;
+    PyGetSetDef* getset = nullptr;  // see get_dict
     PyMethodDef* methods = nullptr; // what the stock class has no twin for
 };
 
@@ -78,6 +78,15 @@ PyTypeObject* make_primitive(PyObject* module, const PrimitiveRecipe& recipe) no
     return make_primitive(module, recipe, slots, sizeof(Core), alignof(Core), &core_offset<Core>);
 }
 
+// `__dict__`. asyncio's primitives have all that they know there, in an order that copies and
+// pickles show. Ours are made of properties; the row of this name, whose closure is the table of
+// all of them in that order, fills the dict with their values whenever somebody asks for it. What
+// stands there under their names is never read: properties go before it. A property that raises
+// AttributeError is left out, as is a _loop of None.
+PyObject* get_dict(PyObject* self, void* table) noexcept;
+int set_dict(PyObject* self, PyObject* value, void* table) noexcept;
+extern PyMethodDef copying_methods[]; // what make_primitive adds for copies and pickles
+
 // "<bucle.Lock object at 0x7f... [state, waiters:2]>", as asyncio's primitives read; without the
 // waiters when `waiters` is 0. Null when `state` is null.
 PyObject* primitive_repr(PyObject* self, py::Ref state, Py_ssize_t waiters) noexcept;
@@ -88,5 +97,11 @@ core::Step enter_by_name(core::Coroutine& co, py::Ref value, py::Ref error,
                          py::Ref& result) noexcept;
 core::Step leave_by_name(core::Coroutine& co, py::Ref value, py::Ref error,
                          py::Ref& result) noexcept;
+
+// The whole function as asyncio has it, on our object: for subclasses where the many calls that
+// they could override are not worth a second native form. The body's stages are 0 and 1.
+core::Step by_twin(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept;
+// The same for what is no coroutine.
+PyObject* call_twin(py::Function& function, PyObject* const* args) noexcept;
 
 } // namespace bucle::sync

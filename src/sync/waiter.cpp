@@ -25,6 +25,10 @@ PyObject* bind_loop(PyObject* self, py::Ref& bound) noexcept {
 
 py::Ref make_waiter(PyObject* self, py::Ref& bound) noexcept {
     PyObject* const loop = bind_loop(self, bound);
+    if (loop == Py_None) {
+        PyErr_SetString(PyExc_AttributeError, "'NoneType' object has no attribute 'create_future'");
+        return {};
+    }
     return loop == nullptr ? py::Ref() : core::make_future(loop);
 }
 

@@ -1,0 +1,99 @@
+// Event: a flag that tasks wait for. set() wakes all who wait, and they are through even when it is
+// cleared before they run.
+#include "sync/sync.hpp"
+#include "sync/waiting.hpp"
+
+namespace bucle::sync {
+namespace {
+
+struct Event : Waiting {
+    bool value = false;
+};
+
+Event& event_of(PyObject* self) noexcept {
+    return core_of<Event>(self);
+}
+
+core::Step wait(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result) noexcept {
+    PyObject* const self = co.arguments[0].get();
+    Event& event = event_of(self);
+    if (co.stage == 0) {
+        if (event.value) {
+            return core::finish_with(result, py::Ref::borrow(Py_True));
+        }
+        py::Ref waiter = make_waiter(self, event.loop);
+        if (!waiter || !event.waiters.push_back(waiter.get())) {
+            return core::Step::fail;
+        }
+        co.kept = waiter.clone();
+        return co.wait(std::move(waiter), 1);
+    }
+    if (!event.waiters.remove(co.kept.get())) {
+        return core::Step::fail;
+    }
+    return error ? core::fail_with(std::move(error))
+                 : core::finish_with(result, py::Ref::borrow(Py_True));
+}
+
+PyObject* init(py::Function&, PyObject* const* args) noexcept {
+    Event& event = event_of(args[0]);
+    event.value = false;
+    event.waiters.clear();
+    Py_RETURN_NONE;
+}
+
+PyObject* is_set(py::Function&, PyObject* const* args) noexcept {
+    return PyBool_FromLong(event_of(args[0]).value);
+}
+
+PyObject* set(py::Function&, PyObject* const* args) noexcept {
+    Event& event = event_of(args[0]);
+    if (!event.value) {
+        event.value = true;
+        const int failed = event.waiters.for_each([](PyObject* waiter) noexcept {
+            const int done = is_done(waiter);
+            return done < 0 || (done == 0 && !wake(waiter, Py_True)) ? -1 : 0;
+        });
+        if (failed != 0) {
+            return nullptr;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject* clear(py::Function&, PyObject* const* args) noexcept {
+    event_of(args[0]).value = false;
+    Py_RETURN_NONE;
+}
+
+PyObject* repr(py::Function&, PyObject* const* args) noexcept {
+    const Event& event = event_of(args[0]);
+    return primitive_repr(args[0],
+                          py::Ref::steal(PyUnicode_FromString(event.value ? "set" : "unset")),
+                          event.waiters.size());
+}
+
+const py::FunctionRow kFunctions[] = {
+    {"__init__", init}, {"__repr__", repr}, {"is_set", is_set},
+    {"set", set},       {"clear", clear},   core::async_row("wait", wait),
+    {nullptr, nullptr},
+};
+
+PyGetSetDef kAttributes[] = {
+    {"_waiters", get_waiters<Event>, set_waiters<Event>, nullptr, nullptr},
+    {"_value", get_flag<Event, &Event::value>, set_flag<Event, &Event::value>, nullptr, nullptr},
+    {"_loop", get_loop<Event>, set_loop<Event>, nullptr, nullptr},
+    {"__dict__", get_dict, set_dict, nullptr, kAttributes},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+} // namespace
+
+bool make_event_type(PyObject* module) noexcept {
+    PrimitiveRecipe recipe = {"bucle.Event", "asyncio.Event, native.", "asyncio.locks"};
+    recipe.functions = kFunctions;
+    recipe.getset = kAttributes;
+    return (py::state().event_type = make_primitive<Event>(module, recipe)) != nullptr;
+}
+
+} // namespace bucle::sync
