@@ -7,55 +7,50 @@
 
 namespace bucle::core {
 
-std::size_t handle_offset = 0;
-std::size_t timer_offset = 0;
-std::size_t threadsafe_offset = 0;
-
 HandleCore* handle_core(PyObject* handle) noexcept {
     const py::State& state = py::state();
     PyTypeObject* type = Py_TYPE(handle);
-    if (type == state.handle_type) {
-        return py::own_fields<HandleCore>(handle, handle_offset);
-    }
-    if (type == state.threadsafe_handle_type) {
-        return py::own_fields<ThreadSafeCore>(handle, threadsafe_offset);
-    }
-    if (type == state.timer_handle_type || PyType_IsSubtype(type, state.timer_handle_type)) {
-        return py::own_fields<TimerCore>(handle, timer_offset);
-    }
-    if (state.threadsafe_handle_type != nullptr &&
-        PyType_IsSubtype(type, state.threadsafe_handle_type)) {
-        return py::own_fields<ThreadSafeCore>(handle, threadsafe_offset);
-    }
-    if (PyType_IsSubtype(type, state.handle_type)) {
+    if (type == state.handle_type || type == state.threadsafe_handle_type ||
+        type == state.timer_handle_type || PyType_IsSubtype(type, state.timer_handle_type) ||
+        (state.threadsafe_handle_type != nullptr &&
+         PyType_IsSubtype(type, state.threadsafe_handle_type)) ||
+        PyType_IsSubtype(type, state.handle_type)) {
         return py::own_fields<HandleCore>(handle, handle_offset);
     }
     return nullptr;
 }
 
 TimerCore* timer_core(PyObject* handle) noexcept {
-    return py::own_fields<TimerCore>(handle, timer_offset);
+    return py::own_fields<TimerCore>(handle, handle_offset);
 }
 
 namespace {
 
 bool keep_args(HandleCore& core, PyObject* const* args, Py_ssize_t nargs) noexcept {
     if (nargs > HandleCore::kInline) {
-        core.args[1] = PyTuple_New(nargs);
-        if (core.args[1] == nullptr) {
+        core.first_arg = py::Ref::steal(PyTuple_New(nargs));
+        if (!core.first_arg) {
             return false;
         }
         for (Py_ssize_t i = 0; i < nargs; ++i) {
-            PyTuple_SET_ITEM(core.args[1], i, py::new_ref(args[i]));
+            PyTuple_SET_ITEM(core.first_arg.get(), i, py::new_ref(args[i]));
         }
         core.nargs = HandleCore::kTuple;
         return true;
     }
     for (Py_ssize_t i = 0; i < nargs; ++i) {
-        core.args[i + 1] = py::new_ref(args[i]);
+        core.arg(i) = py::Ref::borrow(args[i]);
     }
     core.nargs = static_cast<std::int8_t>(nargs);
     return true;
+}
+
+py::Ref take_handle(py::HandleBlocks& blocks, PyTypeObject* type, bool tracked) noexcept {
+    py::Ref handle = py::Ref::steal(blocks.take_clean(type));
+    if (handle && tracked) {
+        py::track(handle.get());
+    }
+    return handle;
 }
 
 py::Ref fill_handle(py::Ref handle, HandleCore& core, Scheduler& scheduler, PyObject* callback,
@@ -77,14 +72,14 @@ py::Ref fill_handle(py::Ref handle, HandleCore& core, Scheduler& scheduler, PyOb
 
 py::Ref call_callback(const HandleCore& core, PyObject* callback) noexcept {
     if (core.nargs == HandleCore::kTuple) {
-        const py::Ref args = py::Ref::borrow(core.args[1]);
-        return py::Ref::steal(PyObject_Call(callback, args.get(), nullptr));
+        const py::Ref args = core.first_arg.clone();
+        return py::Ref::steal(PyObject_CallObject(callback, args.get()));
     }
     // A copy: the callback may cancel its own handle, which drops the arguments.
     PyObject* stack[HandleCore::kInline + 1] = {nullptr};
     const auto nargs = static_cast<std::size_t>(core.nargs);
     for (std::size_t i = 1; i <= nargs; ++i) {
-        stack[i] = py::new_ref(core.args[i]);
+        stack[i] = py::value_or_none(core.arg(static_cast<Py_ssize_t>(i) - 1).get());
     }
     py::Ref result = py::Ref::steal(
         PyObject_Vectorcall(callback, stack + 1, nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
@@ -144,8 +139,8 @@ bool report_failed_callback(Scheduler& scheduler, PyObject* callback, PyObject* 
 
 py::Ref make_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
                     Py_ssize_t nargs, PyObject* context, bool tracked) noexcept {
-    PyTypeObject* type = py::state().handle_type;
-    py::Ref handle = py::Ref::steal(tracked ? py::allocate(type) : py::allocate_untracked(type));
+    py::State& state = py::state();
+    py::Ref handle = take_handle(state.handle_blocks, state.handle_type, tracked);
     if (!handle) {
         return handle;
     }
@@ -169,22 +164,23 @@ py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObjec
     if constexpr (!py::compat::kHasThreadSafeHandle) {
         return make_handle(scheduler, callback, args, nargs, context, tracked);
     }
-    PyTypeObject* type = py::state().threadsafe_handle_type;
-    py::Ref handle = py::Ref::steal(tracked ? py::allocate(type) : py::allocate_untracked(type));
+    py::State& state = py::state();
+    py::Ref handle =
+        take_handle(state.threadsafe_handle_blocks, state.threadsafe_handle_type, tracked);
     if (!handle) {
         return handle;
     }
-    HandleCore& core = *py::own_fields<ThreadSafeCore>(handle.get(), threadsafe_offset);
+    HandleCore& core = *py::own_fields<HandleCore>(handle.get(), handle_offset);
     return fill_handle(std::move(handle), core, scheduler, callback, args, nargs, context);
 }
 
 py::Ref handle_args_tuple(const HandleCore& core) noexcept {
     if (core.nargs == HandleCore::kTuple) {
-        return py::Ref::borrow(core.args[1]);
+        return core.first_arg ? core.first_arg.clone() : py::Ref::steal(PyTuple_New(0));
     }
     py::Ref tuple = py::Ref::steal(PyTuple_New(core.nargs));
     for (Py_ssize_t i = 0; tuple && i < core.nargs; ++i) {
-        PyTuple_SET_ITEM(tuple.get(), i, py::new_ref(core.args[i + 1]));
+        PyTuple_SET_ITEM(tuple.get(), i, py::value_or_none(core.arg(i).get()));
     }
     return tuple;
 }
@@ -204,8 +200,8 @@ bool cancel_handle(PyObject* handle, HandleCore& core) noexcept {
     }
     py::Ref callback = std::move(core.callback);
     core.nargs = 0;
-    for (PyObject*& arg : core.args) {
-        py::clear(arg);
+    for (Py_ssize_t i = 0; i < HandleCore::kInline; ++i) {
+        core.arg(i).reset();
     }
     return true;
 }

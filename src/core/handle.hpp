@@ -1,43 +1,55 @@
-// Handle, TimerHandle and ThreadSafeHandle: subclasses of asyncio's own, whose slots stay unused;
-// repr and comparisons are inherited and see our fields through properties. Up to three arguments
-// stand in the object itself and are passed by vectorcall; more are kept as a tuple.
+// Handle, TimerHandle and ThreadSafeHandle: subclasses of asyncio's own; repr and comparisons are
+// inherited and see our fields through properties. Up to three arguments stand in the object itself
+// and are passed by vectorcall; more are kept as a tuple.
+//
+// Our fields stand in the very slots of asyncio's classes, and arguments in those whose values we
+// keep elsewhere: a handle has 128 bytes instead of 192 (a ThreadSafeHandle had 224), and in a large
+// batch most of the time went into the page faults for that. Each such slot holds a reference or
+// null, so asyncio's own descriptors of the slots stay safe. Where the installed asyncio lays its
+// slots out otherwise, the same fields stand behind them (handle_layout.cpp).
 #pragma once
 
 #include "core/scheduler.hpp"
 
 namespace bucle::core {
 
+struct RunningCallback;
+
 struct HandleCore {
     static constexpr int kInline = 3;
-    static constexpr int kTuple = -1; // nargs when args[1] is a tuple
+    static constexpr int kTuple = -1; // nargs when the first argument is a tuple of them all
 
-    py::Ref loop;
+    py::Ref first_arg; // in _args
     py::Ref callback;
-    py::Ref context; // null: an empty one
-    py::Ref source_traceback;
+    py::Ref second_arg; // in _cancelled
+    py::Ref context;    // null: an empty one
+    py::Ref loop;
     py::Ref repr;
-    PyObject* args[kInline + 1] = {}; // [0] is vectorcall's scratch place
+    py::Ref source_traceback;
+    [[no_unique_address]] py::compat::WeakrefsInSlots weakrefs;
+    py::Ref third_arg;                  // in TimerHandle's _scheduled, ThreadSafeHandle's _lock
+    RunningCallback* running = nullptr; // of a ThreadSafeHandle; TimerHandle's _when, unused
     std::int8_t nargs = 0;
     bool cancelled = false;
+
+    // Null only if somebody deleted it by asyncio's own descriptor of the slot.
+    py::Ref& arg(Py_ssize_t i) noexcept {
+        return i == 0 ? first_arg : i == 1 ? second_arg : third_arg;
+    }
+    const py::Ref& arg(Py_ssize_t i) const noexcept {
+        return const_cast<HandleCore*>(this)->arg(i);
+    }
 };
 
 struct TimerCore : HandleCore {
+    bool scheduled = false; // first: fits behind the base's last field
     double when = 0;
     py::Ref given_when; // the number as it was given; null: the float of `when`
-    bool scheduled = false;
 };
 
-// asyncio guarantees that cancel() from another thread returns only when a running callback has
-// ended. The lock is made by the thread that has to wait; nobody pays for it otherwise.
-struct ThreadSafeCore : HandleCore {
-    unsigned long running_in = 0;
-    PyThread_type_lock lock = nullptr;
-    int waiting = 0;
-};
-
-extern std::size_t handle_offset;
-extern std::size_t timer_offset;
-extern std::size_t threadsafe_offset;
+extern std::size_t handle_offset; // of the fields of all three types
+// Finds it out.
+[[nodiscard]] std::size_t find_handle_offset() noexcept;
 
 // The fields of one of our handles (exact types and subclasses); null for anything else.
 HandleCore* handle_core(PyObject* handle) noexcept;

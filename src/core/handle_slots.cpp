@@ -5,39 +5,71 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
-#include <algorithm>
+#include <new>
 
 namespace bucle::core {
 namespace {
 
-ThreadSafeCore* threadsafe_core(PyObject* self) noexcept {
+// The fields of a ThreadSafeHandle; null for others.
+HandleCore* threadsafe_core(PyObject* self) noexcept {
     PyTypeObject* type = py::state().threadsafe_handle_type;
     return type != nullptr && (Py_TYPE(self) == type || PyType_IsSubtype(Py_TYPE(self), type))
-               ? py::own_fields<ThreadSafeCore>(self, threadsafe_offset)
+               ? py::own_fields<HandleCore>(self, handle_offset)
                : nullptr;
 }
 
+// What threads wait at; the last of them frees it.
+struct Gate {
+    PyThread_type_lock lock; // released by the end of the run
+    int waiting = 0;
+};
+
+Gate* open_gate() noexcept {
+    PyThread_type_lock lock = PyThread_allocate_lock();
+    if (lock == nullptr) {
+        return nullptr;
+    }
+    auto* gate = new (std::nothrow) Gate{lock};
+    if (gate == nullptr) {
+        PyThread_free_lock(lock);
+        return nullptr;
+    }
+    PyThread_acquire_lock(lock, WAIT_LOCK);
+    return gate;
+}
+
+} // namespace
+
+// asyncio guarantees that cancel() from another thread returns only when a running callback has
+// ended. This stands on the stack of the run; who has to wait makes the gate, nobody pays for it
+// otherwise.
+struct RunningCallback {
+    unsigned long thread;
+    Gate* gate = nullptr;
+};
+
+namespace {
+
 // Blocks while the callback runs in another thread.
 void wait_until_not_running(PyObject* self) noexcept {
-    ThreadSafeCore* core = threadsafe_core(self);
-    if (core == nullptr || core->running_in == 0 ||
-        core->running_in == PyThread_get_thread_ident()) {
+    const HandleCore* core = threadsafe_core(self);
+    RunningCallback* running = core == nullptr ? nullptr : core->running;
+    if (running == nullptr || running->thread == PyThread_get_thread_ident()) {
         return;
     }
-    if (core->lock == nullptr) {
-        core->lock = PyThread_allocate_lock();
-        if (core->lock == nullptr) {
+    if (running->gate == nullptr) {
+        running->gate = open_gate();
+        if (running->gate == nullptr) {
             return;
         }
-        PyThread_acquire_lock(core->lock, WAIT_LOCK); // released by the end of the run
     }
-    ++core->waiting;
-    PyThread_type_lock lock = core->lock;
-    Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(lock, WAIT_LOCK);
-    PyThread_release_lock(lock);
-    Py_END_ALLOW_THREADS if (--core->waiting == 0 && core->running_in == 0) {
-        core->lock = nullptr;
-        PyThread_free_lock(lock);
+    Gate* const gate = running->gate;
+    ++gate->waiting;
+    Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(gate->lock, WAIT_LOCK);
+    PyThread_release_lock(gate->lock);
+    Py_END_ALLOW_THREADS if (--gate->waiting == 0) {
+        PyThread_free_lock(gate->lock);
+        delete gate;
     }
 }
 
@@ -64,14 +96,10 @@ bool tell_timer_cancelled(PyObject* self) noexcept {
 }
 
 void keep_args_tuple(HandleCore& core, py::Ref tuple) noexcept {
-    PyObject* old[HandleCore::kInline + 1];
-    std::copy_n(core.args, HandleCore::kInline + 1, old);
-    std::fill_n(core.args, HandleCore::kInline + 1, nullptr);
-    core.args[1] = tuple.release();
+    const py::Ref first = std::exchange(core.first_arg, std::move(tuple));
+    const py::Ref second = std::move(core.second_arg);
+    const py::Ref third = std::move(core.third_arg);
     core.nargs = HandleCore::kTuple;
-    for (PyObject* object : old) {
-        py::drop(object);
-    }
 }
 
 PyObject* cancel(PyObject* self, PyObject*) noexcept {
@@ -265,7 +293,7 @@ PyGetSetDef timer_getset[] = {
 // The three types differ in base, size and constructor only.
 PyTypeObject* make_one(PyObject* module, const char* name, const char* doc, PyObject* base,
                        std::size_t own_size, initproc constructor, PyMethodDef* more_methods,
-                       PyGetSetDef* more_getset, std::size_t* offset) noexcept {
+                       PyGetSetDef* more_getset) noexcept {
     PyType_Slot slots[] = {
         {Py_tp_doc, const_cast<char*>(doc)},
         {Py_tp_new, reinterpret_cast<void*>(handle_new)},
@@ -284,8 +312,10 @@ PyTypeObject* make_one(PyObject* module, const char* name, const char* doc, PyOb
                                    reinterpret_cast<PyTypeObject*>(base),
                                    py::state().meta,
                                    Py_TPFLAGS_BASETYPE,
-                                   true};
-    PyTypeObject* type = py::make_type(module, recipe, offset);
+                                   true,
+                                   nullptr,
+                                   handle_offset};
+    PyTypeObject* type = py::make_type(module, recipe, nullptr);
     if (type == nullptr ||
         (more_methods != nullptr && !py::add_methods_for(type, type, more_methods)) ||
         (more_getset != nullptr && !py::add_getset(type, more_getset))) {
@@ -297,15 +327,16 @@ PyTypeObject* make_one(PyObject* module, const char* name, const char* doc, PyOb
 } // namespace
 
 bool run_threadsafe_handle(PyObject* handle, py::Ref& spare) noexcept {
-    ThreadSafeCore& core = *threadsafe_core(handle);
+    HandleCore& core = *py::own_fields<HandleCore>(handle, handle_offset);
     if (core.cancelled) {
         return true;
     }
-    core.running_in = PyThread_get_thread_ident();
+    RunningCallback running{PyThread_get_thread_ident()};
+    core.running = &running;
     const bool ok = run_handle(handle, core, spare);
-    core.running_in = 0;
-    if (core.lock != nullptr) {
-        PyThread_release_lock(core.lock);
+    core.running = nullptr;
+    if (running.gate != nullptr) {
+        PyThread_release_lock(running.gate->lock);
     }
     return ok;
 }
@@ -379,13 +410,11 @@ int handle_traverse(PyObject* self, visitproc visit, void* arg) noexcept {
         return py::visit_type(self, visit, arg);
     }
     for (const py::Ref* ref :
-         {&core->loop, &core->callback, &core->context, &core->source_traceback, &core->repr}) {
+         {&core->loop, &core->callback, &core->context, &core->source_traceback, &core->repr,
+          &core->first_arg, &core->second_arg, &core->third_arg}) {
         if (const int stop = ref->visit(visit, arg); stop != 0) {
             return stop;
         }
-    }
-    for (PyObject* object : core->args) {
-        Py_VISIT(object);
     }
     if (is_timer(self)) {
         if (const int stop = timer_core(self)->given_when.visit(visit, arg); stop != 0) {
@@ -406,9 +435,9 @@ int handle_clear(PyObject* self) noexcept {
     core->source_traceback.reset();
     core->repr.reset();
     core->nargs = 0;
-    for (PyObject*& object : core->args) {
-        py::clear(object);
-    }
+    core->first_arg.reset();
+    core->second_arg.reset();
+    core->third_arg.reset();
     if (is_timer(self)) {
         timer_core(self)->given_when.reset();
     }
@@ -418,25 +447,37 @@ int handle_clear(PyObject* self) noexcept {
 void handle_dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
     (void)handle_clear(self);
-    py::free_instance(self);
+    py::State& state = py::state();
+    PyTypeObject* type = Py_TYPE(self);
+    py::HandleBlocks* blocks = type == state.handle_type ? &state.handle_blocks
+                               : type == state.threadsafe_handle_type
+                                   ? &state.threadsafe_handle_blocks
+                                   : nullptr;
+    if (blocks == nullptr) {
+        py::free_instance(self);
+        return;
+    }
+    py::compat::clear_weakrefs(self);
+    py::own_fields<HandleCore>(self, handle_offset)->cancelled = false;
+    blocks->give(self);
 }
 
 bool make_handle_types(PyObject* module) noexcept {
     py::State& state = py::state();
+    handle_offset = find_handle_offset();
     state.handle_type =
         make_one(module, "bucle.Handle",
                  "Handle(callback, args, loop, context=None)\n--\n\n"
                  "A callback that waits for its turn of the loop; it can be cancelled.",
-                 state.base_handle, sizeof(HandleCore), init, nullptr, nullptr, &handle_offset);
+                 state.base_handle, sizeof(HandleCore), init, nullptr, nullptr);
     if (state.handle_type == nullptr) {
         return false;
     }
-    state.timer_handle_type =
-        make_one(module, "bucle.TimerHandle",
-                 "TimerHandle(when, callback, args, loop, context=None)\n--\n\n"
-                 "A callback that waits for its time; it can be cancelled.",
-                 state.base_timer_handle, sizeof(TimerCore), timer_init, timer_methods,
-                 timer_getset, &timer_offset);
+    state.timer_handle_type = make_one(
+        module, "bucle.TimerHandle",
+        "TimerHandle(when, callback, args, loop, context=None)\n--\n\n"
+        "A callback that waits for its time; it can be cancelled.",
+        state.base_timer_handle, sizeof(TimerCore), timer_init, timer_methods, timer_getset);
     if (state.timer_handle_type == nullptr) {
         return false;
     }
@@ -445,8 +486,7 @@ bool make_handle_types(PyObject* module) noexcept {
             make_one(module, "bucle.ThreadSafeHandle",
                      "ThreadSafeHandle(callback, args, loop, context=None)\n--\n\n"
                      "A callback from another thread: its cancel() waits for one that is running.",
-                     state.base_threadsafe_handle, sizeof(ThreadSafeCore), init, nullptr, nullptr,
-                     &threadsafe_offset);
+                     state.base_threadsafe_handle, sizeof(HandleCore), init, nullptr, nullptr);
         return state.threadsafe_handle_type != nullptr;
     }
     return true;

@@ -145,7 +145,7 @@ bool signals_claimed() noexcept;
 [[nodiscard]] bool renew_signal_pair_after_fork() noexcept;
 
 // overrides.cpp
-[[nodiscard]] bool refresh_overrides(PyObject* loop) noexcept;
+[[nodiscard]] bool refresh_overrides(PyObject* loop, bool fresh = false) noexcept; // just made
 int set_loop_attribute(PyObject* self, PyObject* name, PyObject* value) noexcept;
 [[nodiscard]] bool remember_native_methods(PyTypeObject* type) noexcept;
 

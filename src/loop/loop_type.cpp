@@ -30,7 +30,8 @@ PyObject* create(PyTypeObject* type, PyObject*, PyObject*) noexcept {
     core->loop = self;
     core->timer_cancelled = count_cancelled_timer;
     live_loops().push_back(core);
-    py::Ref answer = refresh_overrides(self) ? py::call(py::state().is_debug_mode) : py::Ref();
+    py::Ref answer =
+        refresh_overrides(self, true) ? py::call(py::state().is_debug_mode) : py::Ref();
     const int debug = answer ? PyObject_IsTrue(answer.get()) : -1;
     if (debug < 0) {
         core->gate = core::Scheduler::kClosed; // never opened: its end is worth no warning

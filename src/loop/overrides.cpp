@@ -48,10 +48,12 @@ bool remember_native_methods(PyTypeObject* type) noexcept {
     return true;
 }
 
-bool refresh_overrides(PyObject* loop) noexcept {
+bool refresh_overrides(PyObject* loop, bool fresh) noexcept {
     const py::Names& names = py::names();
     LoopCore& core = *loop_core(loop);
-    py::Ref dict = py::Ref::steal(PyObject_GenericGetDict(loop, nullptr));
+    // Asking a loop for its dict makes one, and the interpreter specialises a call of a method only
+    // while there is none: 10 to 15 ns for each loop.call_soon() or loop.create_task().
+    py::Ref dict = py::Ref::steal(fresh ? PyDict_New() : PyObject_GenericGetDict(loop, nullptr));
     if (!dict) {
         return false;
     }

@@ -67,6 +67,9 @@ int descriptor_of(PyObject* object) noexcept {
 }
 
 bool ensure_no_transport(PyObject* self, PyObject* fd) noexcept {
+    if (Py_TYPE(self) == py::state().loop_type && !py::compat::may_have_instance_dict(self)) {
+        return true; // and none is made: see refresh_overrides()
+    }
     py::Ref dict = py::Ref::steal(PyObject_GenericGetDict(self, nullptr));
     if (!dict) {
         return false;

@@ -27,7 +27,8 @@ inline PyObject* allocate_untracked(PyTypeObject* type) noexcept {
     return object;
 }
 
-class BlockPool {
+template <std::size_t Max>
+class Blocks {
   public:
     // An untracked object with zeroed fields; null with MemoryError set.
     PyObject* take(PyTypeObject* type) noexcept {
@@ -41,6 +42,17 @@ class BlockPool {
         return object;
     }
 
+    // The same for a type whose tp_dealloc leaves every field zero.
+    PyObject* take_clean(PyTypeObject* type) noexcept {
+        auto* object = static_cast<PyObject*>(blocks_.pop());
+        if (object == nullptr) [[unlikely]] {
+            return allocate_untracked(type);
+        }
+        compat::forget_collection(object);
+        Py_SET_REFCNT(object, 1);
+        return object;
+    }
+
     // Keeps the memory, and its reference to the type, or frees both when the pool is full.
     void give(PyObject* object) noexcept {
         PyTypeObject* type = Py_TYPE(object);
@@ -51,8 +63,13 @@ class BlockPool {
     }
 
   private:
-    base::FreeList<256> blocks_;
+    base::FreeList<Max> blocks_;
 };
+
+using BlockPool = Blocks<256>;
+// Few: what one turn after another queues is served, while a batch of thousands, which gives them
+// all back at once, is not made to touch more memory than the allocator would have it touch.
+using HandleBlocks = Blocks<64>;
 
 inline void track(PyObject* object) noexcept {
     if (PyObject_GC_IsTracked(object) == 0) {

@@ -18,6 +18,13 @@ inline constexpr bool kThrowSignatureDeprecated = PY_VERSION_HEX >= 0x030C0000;
 inline constexpr bool kStopIterationIsWrapped = PY_VERSION_HEX >= 0x030D0000;
 // From 3.13 on, uncancel() down to zero also forgets a cancellation that was not delivered yet.
 inline constexpr bool kUncancelClearsMustCancel = PY_VERSION_HEX >= 0x030D0000;
+// A class with __slots__ keeps its list of weak references in a slot of the object up to 3.11.
+struct NoSlot {};
+#if PY_VERSION_HEX >= 0x030C0000
+using WeakrefsInSlots = NoSlot;
+#else
+using WeakrefsInSlots = PyObject*;
+#endif
 // From 3.14 on the interpreter keeps the list of tasks and the current task in its thread state.
 inline constexpr bool kThreadStateKnowsTasks = PY_VERSION_HEX >= 0x030E0000;
 // Before, the text of the error does not say which attribute cannot be deleted.

@@ -124,6 +124,8 @@ struct State {
     BlockPool task_blocks;
     BlockPool iterator_blocks;
     BlockPool coroutine_blocks;
+    HandleBlocks handle_blocks;
+    HandleBlocks threadsafe_handle_blocks;
 
     void* live_tasks = nullptr; // core/task_registry.cpp: the list of native tasks up to 3.13
     void* live_loops = nullptr; // loop/loop_type.cpp

@@ -56,8 +56,9 @@ PyObject* make_from_spec(PyObject* module, PyType_Spec& spec, const TypeRecipe& 
 PyTypeObject* make_type(PyObject* module, const TypeRecipe& recipe, std::size_t* offset) noexcept {
     const std::size_t base_size = static_cast<std::size_t>(
         recipe.base == nullptr ? PyBaseObject_Type.tp_basicsize : recipe.base->tp_basicsize);
-    const std::size_t place =
-        (base_size + recipe.own_align - 1) / recipe.own_align * recipe.own_align;
+    const std::size_t place = recipe.place != 0 ? recipe.place
+                                                : (base_size + recipe.own_align - 1) /
+                                                      recipe.own_align * recipe.own_align;
     PyType_Spec spec = {};
     spec.name = recipe.name;
     spec.basicsize = static_cast<int>(place + recipe.own_size);

@@ -19,6 +19,7 @@ struct TypeRecipe {
     bool is_twin = false; // instances of the base pass for instances of the type (see core/meta)
     // Where `base` is one of ours: the stock class that is a base too, and whose twin the type is.
     PyTypeObject* stock = nullptr;
+    std::size_t place = 0; // of our fields; 0: behind the base's
 };
 
 // The type (owned by the caller) or null; `offset` gets the place of our fields.

@@ -377,3 +377,46 @@ def test_arguments_that_die_find_a_cancelled_handle(impl: Implementation, loop: 
     handle = impl.Handle(noop, (Argument(), Argument()), loop)
     handle.cancel()
     assert seen == [(True, None)] * 2
+
+
+def test_asyncios_own_slots_stay_safe(loop: Any) -> None:
+    """A native handle keeps its fields in them: whatever they are set to, nothing crashes."""
+    names = ("_args", "_callback", "_cancelled", "_context", "_loop", "_repr", "_source_traceback")
+    handles = [
+        (asyncio.Handle, names, lambda: loop.call_soon(noop, 1, 2, 3)),
+        (asyncio.Handle, names, lambda: loop.call_soon(noop, 1, 2, 3, 4)),
+        (asyncio.TimerHandle, ("_scheduled", "_when"), lambda: loop.call_later(9, noop, 1, 2, 3)),
+    ]
+    threadsafe = getattr(asyncio.events, "_ThreadSafeHandle", None)
+    if threadsafe is not None:
+        handles.append((threadsafe, ("_lock",), lambda: loop.call_soon_threadsafe(noop, 1, 2, 3)))
+    loop.set_exception_handler(noop)
+    for owner, slots, make in handles:
+        for slot in slots:
+            handle = make()
+            descriptor = owner.__dict__[slot]
+            descriptor.__set__(handle, value := object())
+            assert descriptor.__get__(handle) is value
+            gc.collect()
+            handle = make()
+            descriptor.__set__(handle, value)
+            descriptor.__delete__(handle)
+            with pytest.raises(AttributeError):
+                descriptor.__get__(handle)
+
+
+def test_a_new_handle_knows_nothing_of_a_dead_one(loop: Any) -> None:
+    for method in (loop.call_soon, loop.call_soon_threadsafe):
+        for args in ((), (1, 2, 3), (1, 2, 3, 4)):
+            old = method(noop, *args)
+            reference = weakref.ref(old)
+            old.cancel()
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            del old
+            collect()
+            assert reference() is None
+            new = method(noop)
+            assert new._args == ()
+            assert not new.cancelled()
+            assert weakref.getweakrefcount(new) == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -306,3 +307,13 @@ def test_a_handler_that_fails_is_logged(loop: Any, caplog: pytest.LogCaptureFixt
     loop.set_exception_handler(None)
     with pytest.raises(TypeError, match=r"^A callable object or None is expected, got 5$"):
         loop.set_exception_handler(5)
+
+
+def test_a_loop_has_no_dict_before_it_is_needed(loop: Any, impl: Implementation) -> None:
+    """The interpreter specialises calls of its methods only while there is none."""
+    if impl.name == "stock":
+        pytest.skip("a stock loop keeps everything in its dict")
+    turn(loop)
+    assert not any(type(held) is dict for held in gc.get_referents(loop))
+    loop.mark = 1
+    assert vars(loop) == {"mark": 1}
