@@ -27,7 +27,6 @@ PyTypeObject* make_primitive(PyObject* module, const PrimitiveRecipe& recipe, Py
     const PyType_Slot additions[] = {
         {Py_tp_doc, const_cast<char*>(recipe.doc)},
         {Py_tp_getset, recipe.getset},
-        {Py_tp_methods, recipe.methods},
     };
     for (const PyType_Slot& addition : additions) {
         if (addition.pfunc != nullptr) {

@@ -57,7 +57,6 @@ struct PrimitiveRecipe {
     PyTypeObject* base = nullptr; // null: the stock class; else one of ours
     const py::FunctionRow* functions = nullptr;
     PyGetSetDef* getset = nullptr;  // see get_dict
-    PyMethodDef* methods = nullptr; // what the stock class has no twin for
 };
 
 // Makes the type and adds it to the module; `slots` has room behind its first {0, nullptr} for what

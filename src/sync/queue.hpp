@@ -69,7 +69,8 @@ core::Step join(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& resu
 
 // What Python sees beside the methods (queue_view.cpp).
 extern PyGetSetDef queue_properties[];
-extern PyMethodDef queue_methods[];
+extern PyGetSetDef* const queue_attributes; // the private ones
+void keep_shutdown_private() noexcept;      // to be called before the type is made
 PyObject* format_queue(py::Function&, PyObject* const* args) noexcept;
 PyObject* queue_repr(py::Function&, PyObject* const* args) noexcept;
 PyObject* queue_str(py::Function&, PyObject* const* args) noexcept;

@@ -144,33 +144,12 @@ const py::FunctionRow kPriorityFunctions[] = {
     {nullptr, nullptr},
 };
 
-PyObject* get_is_shutdown(PyObject* self, void*) noexcept {
-    return PyBool_FromLong(queue_of(self).is_shutdown);
-}
-
-int set_is_shutdown(PyObject* self, PyObject* value, void*) noexcept {
-    const int truth = value == nullptr ? 0 : PyObject_IsTrue(value);
-    if (truth >= 0) {
-        queue_of(self).is_shutdown = truth != 0;
-    }
-    return truth < 0 ? -1 : 0;
-}
-
-PyGetSetDef kShutdownProperty[] = {
-    {"_is_shutdown", get_is_shutdown, set_is_shutdown, nullptr, nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
-};
-
 // QueueShutDown is asyncio's, or our own where it has none; the same for shutdown().
 bool add_shutdown(PyObject* module, PyTypeObject* type) noexcept {
     const py::Ref queues = py::Ref::steal(PyImport_ImportModule("asyncio.queues"));
     py::Ref error =
         queues ? py::Ref::steal(PyObject_GetAttrString(queues.get(), "QueueShutDown")) : py::Ref();
-    if (error) {
-        if (!py::add_getset(type, kShutdownProperty)) {
-            return false;
-        }
-    } else {
+    if (!error) {
         PyErr_Clear();
         const py::Ref twins = py::Ref::steal(PyImport_ImportModule("bucle._twins"));
         const py::Ref twin =
@@ -205,9 +184,12 @@ bool make_queue_types(PyObject* module) noexcept {
     PrimitiveRecipe recipe = {"bucle.Queue", "asyncio.Queue, native.", "asyncio.queues"};
     recipe.functions = kFunctions;
     recipe.getset = queue_properties;
-    recipe.methods = queue_methods;
+    if (!py::twin_mentions("asyncio.queues", "Queue.__init__", "_is_shutdown")) {
+        keep_shutdown_private();
+    }
     state.queue_type = make_primitive<Queue>(module, recipe);
-    if (state.queue_type == nullptr || !add_shutdown(module, state.queue_type)) {
+    if (state.queue_type == nullptr || !py::add_getset(state.queue_type, queue_attributes) ||
+        !add_shutdown(module, state.queue_type)) {
         return false;
     }
     state.lifo_queue_type =

@@ -1,10 +1,10 @@
 // What Python sees of a queue beside its methods: repr, the private attributes (each of which can
-// be assigned, for subclasses do), and its state for copy and pickle.
+// be assigned, for subclasses do).
 #include "sync/queue.hpp"
 
 #include "py/call.hpp"
 
-#include <cstring>
+#include <iterator>
 
 namespace bucle::sync {
 namespace {
@@ -163,64 +163,49 @@ int set_loop(PyObject* self, PyObject* value, void*) noexcept {
     return 0;
 }
 
-// The attributes that asyncio's queue would have in its dict, then those that are in ours.
-PyObject* get_state(PyObject* self, PyObject*) noexcept {
-    const py::Ref state = py::Ref::steal(PyDict_New());
-    for (const char* name : {"_maxsize", "_getters", "_putters", "_unfinished_tasks", "_finished",
-                             "_queue", "_is_shutdown", "_loop"}) {
-        const py::Ref value = py::Ref::steal(state ? PyObject_GetAttrString(self, name) : nullptr);
-        if (!value && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            return nullptr;
-        }
-        PyErr_Clear();
-        const bool unbound = std::strcmp(name, "_loop") == 0 && !queue_of(self).loop;
-        if (value && !unbound && PyDict_SetItemString(state.get(), name, value.get()) < 0) {
-            return nullptr;
-        }
-    }
-    const py::Ref more = py::Ref::steal(PyObject_GenericGetDict(self, nullptr));
-    return more && PyDict_Update(state.get(), more.get()) == 0 ? py::new_ref(state.get()) : nullptr;
+PyObject* get_is_shutdown(PyObject* self, void*) noexcept {
+    return PyBool_FromLong(queue_of(self).is_shutdown);
 }
 
-PyObject* set_state(PyObject* self, PyObject* state) noexcept {
-    if (!PyDict_Check(state)) {
-        PyErr_Format(PyExc_TypeError, "the state of a queue is a dict, not %.100s",
-                     Py_TYPE(state)->tp_name);
-        return nullptr;
+int set_is_shutdown(PyObject* self, PyObject* value, void*) noexcept {
+    const int truth = value == nullptr ? 0 : PyObject_IsTrue(value);
+    if (truth >= 0) {
+        queue_of(self).is_shutdown = truth != 0;
     }
-    PyObject *name = nullptr, *value = nullptr;
-    const py::Ref copied = py::Ref::steal(PyDict_Copy(state));
-    for (Py_ssize_t i = 0; copied && PyDict_Next(copied.get(), &i, &name, &value) != 0;) {
-        if (PyObject_SetAttr(self, name, value) < 0) {
-            return nullptr;
-        }
-    }
-    return copied ? py::new_ref(Py_None) : nullptr;
+    return truth < 0 ? -1 : 0;
 }
+
+constexpr PyGetSetDef kEnd = {nullptr, nullptr, nullptr, nullptr, nullptr};
+
+// In the order in which asyncio sets them. Before shutdown() came, `_is_shutdown` was free for
+// subclasses to use: see keep_shutdown_private().
+PyGetSetDef attributes[] = {
+    {"_maxsize", get_maxsize, set_maxsize_attribute, nullptr, nullptr},
+    {"_getters", get_getters, set_getters, nullptr, nullptr},
+    {"_putters", get_putters, set_putters, nullptr, nullptr},
+    {"_unfinished_tasks", get_unfinished, set_unfinished, nullptr, nullptr},
+    {"_finished", get_finished, set_finished, nullptr, nullptr},
+    {"_queue", get_items, set_items, nullptr, nullptr},
+    {"_is_shutdown", get_is_shutdown, set_is_shutdown, nullptr, nullptr},
+    {"_loop", get_loop, set_loop, nullptr, nullptr},
+    kEnd,
+};
 
 } // namespace
 
 PyGetSetDef queue_properties[] = {
     {"maxsize", get_maxsize, nullptr, "How many items fit; as many as come if it is 0 or less.",
      nullptr},
-    {"_maxsize", get_maxsize, set_maxsize_attribute, nullptr, nullptr},
-    {"_queue", get_items, set_items, nullptr, nullptr},
-    {"_getters", get_getters, set_getters, nullptr, nullptr},
-    {"_putters", get_putters, set_putters, nullptr, nullptr},
-    {"_unfinished_tasks", get_unfinished, set_unfinished, nullptr, nullptr},
-    {"_finished", get_finished, set_finished, nullptr, nullptr},
-    {"_loop", get_loop, set_loop, nullptr, nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
+    {"__dict__", get_dict, set_dict, nullptr, attributes},
+    kEnd,
 };
 
-PyMethodDef queue_methods[] = {
-    {"__getstate__", get_state, METH_NOARGS,
-     "__getstate__($self, /)\n--\n\n"
-     "The attributes, for copy and pickle."},
-    {"__setstate__", set_state, METH_O,
-     "__setstate__($self, state, /)\n--\n\n"
-     "Set the attributes of a copy."},
-    {nullptr, nullptr, 0, nullptr},
-};
+PyGetSetDef* const queue_attributes = attributes;
+
+void keep_shutdown_private() noexcept {
+    constexpr std::size_t kEndsAt = std::size(attributes) - 1;
+    attributes[kEndsAt - 2] = attributes[kEndsAt - 1];
+    attributes[kEndsAt - 1] = kEnd;
+}
 
 } // namespace bucle::sync
