@@ -133,6 +133,14 @@ def test_missing_loop_is_reported() -> None:
     assert len(run.cells["call_soon", REFERENCE].samples) == 1
 
 
+def test_pairs_have_workloads_of_their_own() -> None:
+    """`--pairs` finds some of each subject's where pairs differ in speed."""
+    for subject in ("core", "sync", "combine"):
+        marked = [workload.pairs for workload in SUBJECTS[subject].values()]
+        assert any(marked)
+        assert not all(marked)
+
+
 def test_document_keeps_every_sample() -> None:
     """The JSON has all samples and what is needed to judge them."""
     run = made_run({REFERENCE: [4.0, 8.0], "bucle": [1.0, 2.0]})
@@ -142,10 +150,12 @@ def test_document_keeps_every_sample() -> None:
     assert {"cpu", "kernel", "libc", "python", "python_flags"} <= answer["machine"].keys()
 
 
-@pytest.mark.parametrize("name", SUBJECTS["core"])
-def test_workload_measures_something_and_leaves_nothing(name: str) -> None:
-    """Each workload runs on stock asyncio, times a part of itself and leaves no task behind."""
-    workload = SUBJECTS["core"][name]
+@pytest.mark.parametrize(
+    ("subject", "name"), [(subject, name) for subject in SUBJECTS for name in SUBJECTS[subject]]
+)
+def test_workload_measures_something_and_leaves_nothing(subject: str, name: str) -> None:
+    """Each workload runs on stock asyncio, measures a part of itself and leaves no task behind."""
+    workload = SUBJECTS[subject][name]
     loop = asyncio.SelectorEventLoop()
     try:
         bench = Bench(asyncio.SelectorEventLoop, loop, max(1, workload.size // 10))
@@ -153,6 +163,7 @@ def test_workload_measures_something_and_leaves_nothing(name: str) -> None:
             bench.size = workload.size  # thousands and hundreds are units of some
         workload.run(bench)
         assert bench.watch.wall > 0
+        assert bench.watch.cpu > 0
         assert asyncio.all_tasks(loop) == set()
     finally:
         loop.close()
