@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.combine import COMBINE
 from benchmarks.core import CORE
+from benchmarks.memory import MEMORY_USE
 from benchmarks.sync import SYNC
 
 if TYPE_CHECKING:
@@ -15,4 +16,5 @@ SUBJECTS: dict[str, Subject] = {
     "core": CORE,
     "sync": SYNC,
     "combine": COMBINE,
+    "memory": MEMORY_USE,
 }

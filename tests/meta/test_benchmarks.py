@@ -133,6 +133,24 @@ def test_missing_loop_is_reported() -> None:
     assert len(run.cells["call_soon", REFERENCE].samples) == 1
 
 
+def test_a_subject_says_what_its_figures_are() -> None:
+    """Bytes are neither called microseconds nor scaled like them."""
+    reference = {("queue", REFERENCE): Cell({0: Sample(3000.0, 3200.0, 1.0)})}
+    run = Run("memory", {REFERENCE: "1"}, {}, reference, 1, [(0.0, 0.0, 0.0)])
+    report = markdown(run, absolute=True)
+    assert "| bytes of heap | asyncio |" in report
+    assert "| a Queue | 3200 ±0% |" in report
+    assert "us of" not in report
+
+
+def test_a_subject_can_need_an_environment() -> None:
+    """What weighs memory has Python take all of it where it is weighed."""
+    run = compare("memory", ["future"], [REFERENCE], rounds=1, seconds=0.0, progress=io.StringIO())
+    (sample,) = run.samples()
+    assert sample.wall > 100
+    assert sample.cpu > 100
+
+
 def test_pairs_have_workloads_of_their_own() -> None:
     """`--pairs` finds some of each subject's where pairs differ in speed."""
     for subject in ("core", "sync", "combine"):
