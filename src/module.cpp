@@ -5,6 +5,7 @@
 #include "core/future.hpp"
 #include "core/handle.hpp"
 #include "core/meta.hpp"
+#include "core/observer.hpp"
 #include "core/task.hpp"
 #include "loop/loop.hpp"
 #include "py/asyncio_abi.hpp"
@@ -45,6 +46,7 @@ void make_types(pybind::module_& module) {
     require(bucle::core::make_meta_type(m));
     require(py::make_function_type(m));
     require(bucle::core::make_coroutine_type(m));
+    require(bucle::core::make_observer_type(m));
     require(bucle::core::make_handle_types(m));
     require(bucle::core::make_future_types(m));
     require(bucle::core::make_task_type(m));

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from . import _all_tasks, _compat, _signals
 from . import loop as _loop  # noqa: F401 (completes the Loop type)
-from ._core import Future, Handle, Loop, Task, TimerHandle, after_fork_child, libuv_version
+from ._core import (
+    Future,
+    Handle,
+    Lock,
+    Loop,
+    Task,
+    TimerHandle,
+    after_fork_child,
+    libuv_version,
+    sleep,
+)
 from .eager import eager_task_factory
 from .installation import install, uninstall
 from .runner import Runner, new_event_loop, run
@@ -24,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Future",
     "Handle",
+    "Lock",
     "Loop",
     "Runner",
     "Task",
@@ -32,6 +43,7 @@ __all__ = [
     "libuv_version",
     "new_event_loop",
     "run",
+    "sleep",
     "uninstall",
 ]
 if _compat.HAS_POLICIES:

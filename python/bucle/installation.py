@@ -9,24 +9,57 @@ answer `isinstance` for them, so it does not matter who imported a stock name ea
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from typing import Any
 
-from . import _compat, _core, eager, runner
+from . import _compat
 
-# A name of asyncio, the modules that hold it (where they have it), what takes its place.
+# Where asyncio defines what we have a native form of; bucle has it under the same name. Names that
+# the running version lacks are passed over.
+NAMES: dict[str, tuple[str, ...]] = {
+    "asyncio.futures": ("Future", "wrap_future"),
+    "asyncio.tasks": (
+        "Task",
+        "all_tasks",
+        "as_completed",
+        "create_task",
+        "current_task",
+        "eager_task_factory",
+        "ensure_future",
+        "gather",
+        "run_coroutine_threadsafe",
+        "shield",
+        "sleep",
+        "wait",
+        "wait_for",
+    ),
+    "asyncio.locks": (
+        "Barrier",
+        "BoundedSemaphore",
+        "Condition",
+        "Event",
+        "Lock",
+        "Semaphore",
+    ),
+    "asyncio.queues": ("LifoQueue", "PriorityQueue", "Queue"),
+    "asyncio.timeouts": ("Timeout", "timeout", "timeout_at"),
+    "asyncio.taskgroups": ("TaskGroup",),
+    "asyncio.threads": ("to_thread",),
+}
+
 # EventLoop (3.13+) is "the most efficient loop of the platform"; SelectorEventLoop asks for a
-# selector, and is left alone.
-_REPLACEMENTS: list[tuple[str, tuple[str, ...], Any]] = [
-    ("Future", ("asyncio", "asyncio.futures"), _core.Future),
-    ("Task", ("asyncio", "asyncio.tasks"), _core.Task),
-    ("eager_task_factory", ("asyncio", "asyncio.tasks"), eager.eager_task_factory),
-    ("EventLoop", ("asyncio", "asyncio.unix_events"), _core.Loop),
-]
-if not _compat.HAS_POLICIES:
-    _REPLACEMENTS += [
-        ("new_event_loop", ("asyncio", "asyncio.events"), runner.new_event_loop),
-    ]
+# selector, and is left alone. Where there is a policy, that is asked for new loops.
+LOOP_NAMES: dict[str, tuple[str, ...]] = {
+    "asyncio.unix_events": ("EventLoop",),
+    "asyncio.events": () if _compat.HAS_POLICIES else ("new_event_loop",),
+}
+
+
+def _native(name: str) -> Any:
+    import bucle
+
+    return bucle.Loop if name == "EventLoop" else getattr(bucle, name, None)
 
 
 class _Installation:
@@ -34,47 +67,72 @@ class _Installation:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._loop_installed = False
+        self._names_installed = False
         # Module, name, what it held before, what it holds now.
-        self._swapped: list[tuple[Any, str, Any, Any]] | None = None
+        self._swapped: list[tuple[Any, str, Any, Any]] = []
         self._stock_policy: Any = None
         self._native_policy: Any = None
 
-    def install(self) -> None:
+    def install(self, *, loop_only: bool) -> None:
         with self._lock:
-            if self._swapped is not None:
-                return
-            swapped = []
-            for name, modules, native in _REPLACEMENTS:
-                for module in map(importlib.import_module, modules):
-                    if hasattr(module, name):
-                        swapped.append((module, name, getattr(module, name), native))
-                        setattr(module, name, native)
-            if _compat.HAS_POLICIES:
-                from .policy import EventLoopPolicy
+            if not self._loop_installed:
+                self._loop_installed = True
+                self._swap(LOOP_NAMES)
+                self._set_policy()
+            if not loop_only and not self._names_installed:
+                self._names_installed = True
+                self._swap(NAMES)
 
-                self._stock_policy = _compat.current_policy()
-                self._native_policy = EventLoopPolicy()
-                _compat.set_policy(self._native_policy)
-            self._swapped = swapped
+    def _swap(self, table: dict[str, tuple[str, ...]]) -> None:
+        """Re-point the names wherever asyncio itself holds them."""
+        stock = {
+            name: getattr(defining, name)
+            for defining, names in ((importlib.import_module(path), table[path]) for path in table)
+            for name in names
+            if hasattr(defining, name) and _native(name) is not None
+        }
+        for path, module in sorted(sys.modules.items()):
+            if path != "asyncio" and not path.startswith("asyncio."):
+                continue
+            for name, value in stock.items():
+                if vars(module).get(name) is value:
+                    native = _native(name)
+                    self._swapped.append((module, name, value, native))
+                    setattr(module, name, native)
+
+    def _set_policy(self) -> None:
+        if _compat.HAS_POLICIES:
+            from .policy import EventLoopPolicy
+
+            self._stock_policy = _compat.current_policy()
+            self._native_policy = EventLoopPolicy()
+            _compat.set_policy(self._native_policy)
 
     def uninstall(self) -> None:
         with self._lock:
-            if self._swapped is None:
-                return
             for module, name, stock, native in self._swapped:
-                if getattr(module, name) is native:
+                if getattr(module, name, None) is native:
                     setattr(module, name, stock)
-            if _compat.HAS_POLICIES and _compat.current_policy() is self._native_policy:
+            if self._native_policy is not None and (
+                _compat.current_policy() is self._native_policy
+            ):
                 _compat.set_policy(self._stock_policy)
-            self._swapped = self._stock_policy = self._native_policy = None
+            self._swapped = []
+            self._stock_policy = self._native_policy = None
+            self._loop_installed = self._names_installed = False
 
 
 _installation = _Installation()
 
 
-def install() -> None:
-    """Make asyncio native: the loops it makes, and `asyncio.Future` and `asyncio.Task`."""
-    _installation.install()
+def install(*, loop_only: bool = False) -> None:
+    """Make asyncio native: its loops, and all the names that have a native form.
+
+    With `loop_only` the names stay asyncio's; a native loop still makes native futures, tasks and
+    handles. Called again without it, the names follow.
+    """
+    _installation.install(loop_only=loop_only)
 
 
 def uninstall() -> None:

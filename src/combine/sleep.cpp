@@ -16,15 +16,14 @@ enum Stage : std::uint8_t { kStart, kYielded, kWaited };
 
 // 1: there is nothing to wait for; -1 with an error set.
 int is_over(PyObject* delay) noexcept {
-    if (PyLong_CheckExact(delay) || PyFloat_CheckExact(delay)) [[likely]] {
-        const double seconds = PyFloat_AsDouble(delay);
-        if (seconds != -1 || PyErr_Occurred() == nullptr) {
-            return seconds <= 0 ? 1 : 0;
-        }
-        PyErr_Clear(); // too large for a float
+    PyObject* const zero = py::state().zero;
+    if (delay == zero) [[likely]] { // the interpreter has one object for it
+        return 1;
     }
-    const py::Ref zero = py::Ref::steal(PyLong_FromLong(0));
-    return zero ? PyObject_RichCompareBool(delay, zero.get(), Py_LE) : -1;
+    if (PyFloat_CheckExact(delay)) {
+        return PyFloat_AS_DOUBLE(delay) <= 0 ? 1 : 0;
+    }
+    return PyObject_RichCompareBool(delay, zero, Py_LE);
 }
 
 // asyncio refuses NaN from 3.13 on; before, its timer is due at once.

@@ -233,7 +233,9 @@ void dealloc(PyObject* self) noexcept {
     if (co.weakrefs != nullptr) {
         PyObject_ClearWeakRefs(self);
     }
-    release_all(co);
+    if (co.state != Coroutine::State::closed) {
+        release_all(co);
+    }
     co.function.reset();
     py::state().coroutine_blocks.give(self);
 }

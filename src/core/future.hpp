@@ -3,7 +3,8 @@
 // keep a FutureCore at their own offset, so that one set of functions serves both.
 //
 // Invariant: callbacks exist only while pending. Completion moves them out before anything runs,
-// and nothing is ever called synchronously by it: callbacks and waiters are queued on the loop.
+// and nothing is ever called synchronously by it: callbacks and waiters are queued on the loop. The
+// one exception are observers, which stay until the loop has run their entries.
 #pragma once
 
 #include "base/growable.hpp"
@@ -13,11 +14,17 @@ namespace bucle::core {
 
 enum class FutureState : std::uint8_t { pending = 0, cancelled = 1, finished = 2 };
 
-// One done callback: a function with its context (null: an empty one), or a native task that waits.
+enum class CallbackKind : std::uint8_t {
+    function, // with its context; null: an empty one
+    waiter,   // a native task that waits
+    observer, // see observer.hpp
+};
+
+// One done callback.
 struct Callback {
     py::Ref target;
     py::Ref context;
-    bool is_waiter = false;
+    CallbackKind kind = CallbackKind::function;
 };
 
 // What most futures never need.
@@ -38,7 +45,7 @@ struct FutureCore {
     py::Ref callback_context;
     FutureExtras* extras = nullptr;
     FutureState state = FutureState::pending;
-    bool callback_is_waiter = false;
+    CallbackKind callback_kind = CallbackKind::function;
     bool blocking = false;
     bool log_traceback = false;
 
@@ -100,6 +107,7 @@ py::Ref make_cancelled_error(FutureCore& core) noexcept;
                                      PyObject* context) noexcept;
 // `task` becomes an entry of the callbacks; nothing but a pointer is stored.
 [[nodiscard]] bool add_waiter(FutureCore& core, PyObject* task) noexcept;
+[[nodiscard]] bool add_observer(FutureCore& core, PyObject* observer) noexcept;
 Py_ssize_t remove_done_callback(FutureCore& core, PyObject* function) noexcept; // -1: error
 py::Ref callbacks_list(FutureCore& core) noexcept;
 // Queues what waits for `self`, which is done now.

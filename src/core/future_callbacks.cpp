@@ -12,44 +12,61 @@ namespace bucle::core {
 namespace {
 
 [[nodiscard]] bool append(FutureCore& core, py::Ref target, py::Ref context,
-                          bool is_waiter) noexcept {
+                          CallbackKind kind) noexcept {
     if (!core.callback && (core.extras == nullptr || core.extras->more_callbacks.empty())) {
         core.callback = std::move(target);
         core.callback_context = std::move(context);
-        core.callback_is_waiter = is_waiter;
+        core.callback_kind = kind;
         return true;
     }
     FutureExtras* extras = core.need_extras();
     if (extras == nullptr) {
         return false;
     }
-    if (!extras->more_callbacks.push_back({std::move(target), std::move(context), is_waiter})) {
+    if (!extras->more_callbacks.push_back({std::move(target), std::move(context), kind})) {
         PyErr_NoMemory();
         return false;
     }
     return true;
 }
 
+// The observer stays with the future until the entry runs. In debug mode a Handle is shown.
+[[nodiscard]] bool schedule_notice(PyObject* self, FutureCore& core, py::Ref observer) noexcept {
+    Scheduler* const scheduler = scheduler_of(core.loop.get());
+    if (scheduler == nullptr || scheduler->gate != 0) {
+        return call_soon(core.loop.get(), observer.get(), self, nullptr);
+    }
+    return append(core, std::move(observer), {}, CallbackKind::observer) &&
+           push_ready(*scheduler, ReadyKind::notice, py::Ref::borrow(self));
+}
+
 [[nodiscard]] bool schedule_one(PyObject* self, FutureCore& core, Callback callback) noexcept {
-    return callback.is_waiter
-               ? schedule_task_wakeup(callback.target.get(), self)
-               : call_soon(core.loop.get(), callback.target.get(), self, callback.context.get());
+    switch (callback.kind) {
+    case CallbackKind::waiter:
+        return schedule_task_wakeup(callback.target.get(), self);
+    case CallbackKind::observer:
+        return schedule_notice(self, core, std::move(callback.target));
+    case CallbackKind::function:
+        break;
+    }
+    return call_soon(core.loop.get(), callback.target.get(), self, callback.context.get());
 }
 
 // `function` equals the entry: by == for functions; a waiting task answers to its task_wakeup.
 int matches(const Callback& entry, PyObject* function) noexcept {
-    if (entry.is_waiter) {
+    if (entry.kind == CallbackKind::waiter) {
         return is_wakeup_of(function, entry.target.get()) ? 1 : 0;
     }
     return PyObject_RichCompareBool(entry.target.get(), function, Py_EQ);
 }
 
 Callback copy_of(const Callback& entry) noexcept {
-    return {entry.target.clone(), entry.context.clone(), entry.is_waiter};
+    return {entry.target.clone(), entry.context.clone(), entry.kind};
 }
 
 py::Ref shown(const Callback& entry) noexcept {
-    py::Ref target = entry.is_waiter ? make_wakeup(entry.target.get()) : entry.target.clone();
+    py::Ref target = entry.kind == CallbackKind::waiter ? make_wakeup(entry.target.get())
+                                                        : entry.target.clone();
     py::Ref context = entry.context ? entry.context.clone() : py::Ref::steal(PyContext_New());
     return target && context ? py::Ref::steal(PyTuple_Pack(2, target.get(), context.get()))
                              : py::Ref();
@@ -62,11 +79,15 @@ bool add_done_callback(PyObject* self, FutureCore& core, PyObject* function,
     if (!core.pending()) {
         return call_soon(core.loop.get(), function, self, context);
     }
-    return append(core, py::Ref::borrow(function), py::Ref::borrow(context), false);
+    return append(core, py::Ref::borrow(function), py::Ref::borrow(context), CallbackKind::function);
 }
 
 bool add_waiter(FutureCore& core, PyObject* task) noexcept {
-    return append(core, py::Ref::borrow(task), {}, true);
+    return append(core, py::Ref::borrow(task), {}, CallbackKind::waiter);
+}
+
+bool add_observer(FutureCore& core, PyObject* observer) noexcept {
+    return append(core, py::Ref::borrow(observer), {}, CallbackKind::observer);
 }
 
 bool schedule_callbacks(PyObject* self, FutureCore& core) noexcept {
@@ -74,7 +95,7 @@ bool schedule_callbacks(PyObject* self, FutureCore& core) noexcept {
         return true;
     }
     Callback first = {std::move(core.callback), std::move(core.callback_context),
-                      core.callback_is_waiter};
+                      core.callback_kind};
     base::Growable<Callback> more;
     if (core.extras != nullptr) {
         more.swap(core.extras->more_callbacks);
@@ -91,10 +112,13 @@ bool schedule_callbacks(PyObject* self, FutureCore& core) noexcept {
 }
 
 Py_ssize_t remove_done_callback(FutureCore& core, PyObject* function) noexcept {
+    if (!core.pending()) {
+        return 0;
+    }
     Py_ssize_t removed = 0;
     if (core.callback) {
         const Callback first = {core.callback.clone(), core.callback_context.clone(),
-                                core.callback_is_waiter};
+                                core.callback_kind};
         const int equal = matches(first, function);
         if (equal < 0) {
             return -1;
@@ -128,19 +152,19 @@ Py_ssize_t remove_done_callback(FutureCore& core, PyObject* function) noexcept {
         auto& list = core.extras->more_callbacks;
         core.callback = std::move(list[0].target);
         core.callback_context = std::move(list[0].context);
-        core.callback_is_waiter = list[0].is_waiter;
+        core.callback_kind = list[0].kind;
         list.erase(0);
     }
     return removed;
 }
 
 py::Ref callbacks_list(FutureCore& core) noexcept {
-    if (!core.callback) {
+    if (!core.callback || !core.pending()) {
         return py::none();
     }
     py::Ref list = py::Ref::steal(PyList_New(0));
     const Callback first = {core.callback.clone(), core.callback_context.clone(),
-                            core.callback_is_waiter};
+                            core.callback_kind};
     py::Ref item = list ? shown(first) : py::Ref();
     if (!item || PyList_Append(list.get(), item.get()) < 0) {
         return {};

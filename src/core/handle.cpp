@@ -134,6 +134,17 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
 
 } // namespace
 
+bool report_failed_callback(Scheduler& scheduler, PyObject* callback,
+                            PyObject* argument) noexcept {
+    py::Ref error = py::compat::take_exception();
+    const py::Ref handle = make_handle(scheduler, callback, &argument, 1, nullptr);
+    if (!handle) {
+        return false;
+    }
+    py::compat::put_exception(std::move(error));
+    return report_failure(handle.get(), *handle_core(handle.get()), callback);
+}
+
 py::Ref make_handle(Scheduler& scheduler, PyObject* callback, PyObject* const* args,
                     Py_ssize_t nargs, PyObject* context, bool tracked) noexcept {
     PyTypeObject* type = py::state().handle_type;

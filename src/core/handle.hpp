@@ -56,7 +56,12 @@ py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObjec
 // KeyboardInterrupt and SystemExit, and for what the handler itself raises.
 [[nodiscard]] bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept;
 
-// The same for a ThreadSafeHandle: meanwhile cancel() from another thread waits.
+// Tells the loop's exception handler of the error set, as if a handle had called
+// callback(argument). False, with an error set, as run_handle().
+[[nodiscard]] bool report_failed_callback(Scheduler& scheduler, PyObject* callback,
+                                          PyObject* argument) noexcept;
+
+// run_handle() for a ThreadSafeHandle: meanwhile cancel() from another thread waits.
 [[nodiscard]] bool run_threadsafe_handle(PyObject* handle, py::Ref& spare) noexcept;
 
 // A handle that only the ready ring of a running loop owns is not tracked by the cyclic garbage

@@ -14,6 +14,7 @@ enum class ReadyKind : std::uintptr_t {
     handle = 0,      // call it
     task_step = 1,   // its first step, or one after a bare yield
     task_wakeup = 2, // the future it waits for is done
+    notice = 3,      // of a future that is done, to its first observer (observer.hpp)
 };
 
 class Ready {

@@ -8,6 +8,7 @@
 // asyncio.
 #include "core/context.hpp"
 #include "core/handle.hpp"
+#include "core/observer.hpp"
 #include "core/task.hpp"
 #include "loop/loop.hpp"
 #include "py/asyncio_abi.hpp"
@@ -81,9 +82,15 @@ bool run_handle_entry(LoopCore& core, PyObject* handle) noexcept {
 }
 
 bool run_entry(LoopCore& core, Ready entry) noexcept {
-    return entry.kind() == ReadyKind::handle
-               ? run_handle_entry(core, entry.object())
-               : core::run_task_entry(entry.object(), entry.kind(), core.spare_context);
+    switch (entry.kind()) {
+    case ReadyKind::handle:
+        return run_handle_entry(core, entry.object());
+    case ReadyKind::notice:
+        py::abi::clear_lingering(core.loop, core.lingering_task);
+        return core::run_notice(core, entry.object());
+    default:
+        return core::run_task_entry(entry.object(), entry.kind(), core.spare_context);
+    }
 }
 
 // The Handle that debug mode shows for an entry; a step is shown as a handle of its step function.
@@ -104,6 +111,9 @@ py::Ref shown_handle(LoopCore& core, Ready entry) noexcept {
 bool run_entry_in_debug(LoopCore& core, Ready entry) noexcept {
     if (entry.kind() == ReadyKind::handle && core::handle_core(entry.object())->cancelled) {
         return true;
+    }
+    if (entry.kind() == ReadyKind::notice) { // queued before debug mode began
+        return run_entry(core, entry);
     }
     core.current_handle = shown_handle(core, entry);
     if (!core.current_handle) {

@@ -36,18 +36,18 @@ class BlockPool {
             return allocate_untracked(type);
         }
         forget_collection(object);
-        PyObject_Init(object, type);
+        Py_SET_REFCNT(object, 1);
         zero_fields(object, type);
         return object;
     }
 
-    // Keeps the memory, or frees it when the pool is full, and drops the type as tp_dealloc does.
+    // Keeps the memory, and its reference to the type, or frees both when the pool is full.
     void give(PyObject* object) noexcept {
         PyTypeObject* type = Py_TYPE(object);
-        if (!blocks_.push(object)) {
+        if (!blocks_.push(object)) [[unlikely]] {
             PyObject_GC_Del(object);
+            Py_DECREF(type);
         }
-        Py_DECREF(type);
     }
 
   private:

@@ -202,6 +202,7 @@ State* make_state() noexcept {
                                          PyDict_GetItemString(keywords.get(), "debug") != nullptr;
     PyErr_Clear();
     state->empty_context = PyContext_New();
+    state->zero = PyLong_FromLong(0);
     state->base_events = PyImport_ImportModule("asyncio.base_events");
     state->create_task_rules = find_create_task_rules();
     const std::lock_guard lock(detail::registry_mutex);

@@ -77,6 +77,7 @@ struct State {
     PyObject* is_debug_mode = nullptr;
     PyObject* signal_dispatcher = nullptr; // given by set_signal_dispatcher()
     PyObject* await_anything = nullptr;    // bucle._twins
+    PyObject* zero = nullptr;              // the int
     PyObject* deque = nullptr;             // collections.deque
 
     // our types
@@ -90,6 +91,7 @@ struct State {
     PyTypeObject* loop_type = nullptr;
     PyTypeObject* function_type = nullptr;
     PyTypeObject* coroutine_type = nullptr;
+    PyTypeObject* observer_type = nullptr;
     PyTypeObject* lock_type = nullptr;
     PyTypeObject* event_type = nullptr;
     PyTypeObject* condition_type = nullptr;
