@@ -80,9 +80,7 @@ def primitives(name: str) -> Any:
     import bucle
 
     # What is not native is its own oracle.
-    return SimpleNamespace(
-        **{name: getattr(bucle._core, name, getattr(STOCK, name)) for name in NAMES}
-    )
+    return SimpleNamespace(**{name: getattr(bucle, name, getattr(STOCK, name)) for name in NAMES})
 
 
 class Failure(Exception):
