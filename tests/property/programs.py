@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 SYNC = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore")
 QUEUES = ("LifoQueue", "PriorityQueue", "Queue")
 COMBINE = ("TaskGroup", "as_completed", "gather", "shield", "sleep", "timeout", "timeout_at")
-NAMES = (*SYNC, *QUEUES, *COMBINE, "wait", "wait_for")
+TASKS = ("all_tasks", "create_task", "current_task", "ensure_future", "wrap_future")
+NAMES = (*SYNC, *QUEUES, *COMBINE, *TASKS, "run_coroutine_threadsafe", "wait", "wait_for")
 
 # Taken before anything can install(): the oracle must stay stock.
 STOCK = SimpleNamespace(**{name: getattr(asyncio, name) for name in NAMES})
@@ -402,8 +403,11 @@ class Run:
     def finish(self) -> list[Any]:
         for _ in range(3):
             self.act("tick", 0, None)
+        quiet = 0
         for _ in range(12):
-            if not asyncio.all_tasks(self.side.loop):
+            # What a last step has scheduled may make one more.
+            quiet = 0 if asyncio.all_tasks(self.side.loop) else quiet + 1
+            if quiet == 2:
                 break
             self.rescue()
             for task in (*self.tasks, *self.inner_tasks):

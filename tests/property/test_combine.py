@@ -9,6 +9,8 @@ programs avoid what depends on it, and a stock TaskGroup gets a set that keeps t
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextvars
 from typing import Any
 
 import pytest
@@ -394,6 +396,93 @@ class TaskGroup(Combined):
         return self.add(group, label, self.inner(label, ()))
 
 
+class Awaitable:
+    """Neither a coroutine nor a future."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __await__(self) -> Any:
+        return self.inner.__await__()
+
+
+class Tasks(Combined):
+    """Making tasks and asking for them, and futures of `concurrent.futures`."""
+
+    own = weights(ensure=4, create=4, ask=2, wrap=4, threadsafe=4, settle_outside=6)
+    own_nesting = frozenset({"ensure", "create", "threadsafe"})
+    calls = (*Combined.calls, "settle_outside_now")
+
+    def begin(self, setup: int) -> None:
+        super().begin(setup)
+        self.outside: list[concurrent.futures.Future[Any]] = []
+        self.threadsafe_futures: set[Any] = set()  # whose results come from tasks
+
+    def state(self) -> Any:
+        return (super().state(), [future._state for future in self.outside])
+
+    def rescue(self) -> None:
+        super().rescue()
+        for future in self.outside:
+            future.cancel()
+
+    def settle_outside_now(self, number: int) -> Any:
+        if not self.outside:
+            return None
+        future = self.outside[number % len(self.outside)]
+        if number % 4 == 0 or future.done() or future in self.threadsafe_futures:
+            return future.cancel()
+        if number % 4 == 1:
+            return future.set_exception(Failure("outside"))
+        return future.set_result(number)
+
+    async def settle_outside(self, label: str, number: int, inside: Any) -> Any:
+        return self.settle_outside_now(number)
+
+    async def wrap(self, label: str, number: int, inside: Any) -> Any:
+        self.outside.append(concurrent.futures.Future())
+        future = self.api.wrap_future(self.outside[-1])
+        assert self.api.wrap_future(future) is future
+        return await self.keep(future)
+
+    async def threadsafe(self, label: str, number: int, inside: Any) -> Any:
+        coroutine = self.inner(label, inside)
+        future = self.api.run_coroutine_threadsafe(coroutine, self.side.loop)
+        self.outside.append(future)
+        self.threadsafe_futures.add(future)
+        return show(future)
+
+    async def ensure(self, label: str, number: int, inside: Any) -> Any:
+        one = self.one(label, inside)
+        if number % 4 == 0:
+            one = Awaitable(one)
+        elif number % 4 == 1:
+            one = self.api.ensure_future(one, loop=self.side.loop)
+        future = self.api.ensure_future(one)
+        if number % 8 == 3:
+            return self.api.ensure_future(number)
+        return ((future is one), await future)
+
+    async def create(self, label: str, number: int, inside: Any) -> Any:
+        options: dict[str, Any] = {} if number % 3 else {"context": contextvars.copy_context()}
+        if number % 4:
+            options["name"] = f"{label}.made"
+        task = self.api.create_task(self.inner(label, inside), **options)
+        self.inner_tasks[task] = None
+        return await task if number % 2 else show(task)
+
+    async def ask(self, label: str, number: int, inside: Any) -> Any:
+        me = self.api.current_task()
+        everybody = self.api.all_tasks()
+        return (
+            me is asyncio.current_task(self.side.loop),
+            everybody == asyncio.all_tasks(self.side.loop),
+            me in everybody,
+            len(everybody),
+            plain(repr(me)),
+        )
+
+
 class Everything(Gather, Wait, WaitFor, Shield, AsCompleted, Timeout, TaskGroup):
     """All of these inside each other."""
 
@@ -425,6 +514,7 @@ KINDS: list[type[Run]] = [
     AsCompleted,
     Timeout,
     TaskGroup,
+    Tasks,
     Everything,
 ]
 
