@@ -72,6 +72,13 @@ PyObject* get_suspended(PyObject* self, void*) noexcept {
     return PyBool_FromLong(as_coroutine(self).state == Coroutine::State::suspended);
 }
 
+// What inspect.getcoroutinestate() returns from 3.15 on.
+PyObject* get_state(PyObject* self, void*) noexcept {
+    static constexpr const char* kNames[] = {"CORO_CREATED", "CORO_SUSPENDED", "CORO_RUNNING",
+                                             "CORO_CLOSED"};
+    return PyUnicode_InternFromString(kNames[static_cast<int>(as_coroutine(self).state)]);
+}
+
 PyObject* get_origin(PyObject*, void*) noexcept {
     Py_RETURN_NONE;
 }
@@ -136,6 +143,7 @@ PyGetSetDef coroutine_getset[] = {
     {"cr_frame", get_frame, nullptr, nullptr, nullptr},
     {"cr_origin", get_origin, nullptr, nullptr, nullptr},
     {"cr_running", get_running, nullptr, nullptr, nullptr},
+    {"cr_state", get_state, nullptr, nullptr, nullptr},
     {"cr_suspended", get_suspended, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
