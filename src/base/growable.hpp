@@ -3,6 +3,7 @@
 // why), so that a failed allocation could not be caught.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -30,9 +31,10 @@ class Growable {
         return true;
     }
 
-    // Makes it at least `size` long, the new items value-initialised.
+    // Makes it at least `size` long, the new items value-initialised. The room doubles at least, so
+    // that extending it one by one copies no item more than a few times.
     [[nodiscard]] bool extend_to(std::size_t size) noexcept {
-        if (size > capacity_ && !reserve(size)) {
+        if (size > capacity_ && !reserve(std::max(size, capacity_ * 2))) {
             return false;
         }
         while (size_ < size) {

@@ -62,8 +62,7 @@ core::Step start_timer(core::Coroutine& co) noexcept {
 
 bool cancel_timer(PyObject* handle) noexcept {
     if (core::HandleCore* core = core::handle_core(handle)) [[likely]] {
-        core::cancel_handle(handle, *core);
-        return true;
+        return core::cancel_handle(handle, *core);
     }
     return static_cast<bool>(py::call_method(handle, py::names().cancel));
 }

@@ -157,22 +157,22 @@ bool future_set_exception(PyObject* self, FutureCore& core, PyObject* exception)
     return true;
 }
 
-bool future_cancel(PyObject* self, FutureCore& core, PyObject* message) noexcept {
+int future_cancel(PyObject* self, FutureCore& core, PyObject* message) noexcept {
     core.log_traceback = false;
     if (!core.pending()) {
-        return false;
+        return 0;
     }
     if (message != nullptr && message != Py_None) {
         FutureExtras* extras = core.need_extras();
         if (extras == nullptr) {
-            return false;
+            return -1;
         }
         extras->cancel_message = py::Ref::borrow(message);
     } else if (core.extras != nullptr) {
         core.extras->cancel_message = py::Ref::borrow(message);
     }
     finish(self, core, FutureState::cancelled);
-    return schedule_callbacks(self, core);
+    return schedule_callbacks(self, core) ? 1 : -1;
 }
 
 py::Ref make_cancelled_error(FutureCore& core) noexcept {
@@ -228,17 +228,10 @@ void report_unretrieved(PyObject* self, FutureCore& core) noexcept {
     py::Ref message = type_name ? py::Ref::steal(PyUnicode_FromFormat(
                                       "%S exception was never retrieved", type_name.get()))
                                 : py::Ref();
-    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
-    if (!report || PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.exception, core.exception.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.future, self) < 0 ||
-        (core.extras != nullptr && core.extras->source_traceback &&
-         PyDict_SetItem(report.get(), names.source_traceback, core.extras->source_traceback.get()) <
-             0)) {
-        PyErr_WriteUnraisable(self);
-        return;
-    }
-    if (!report_to_loop(core.loop.get(), std::move(report))) {
+    if (!report_to_loop(core.loop.get(), std::move(message),
+                        {{names.exception, core.exception.get()},
+                         {names.future, self},
+                         {names.source_traceback, core.source_traceback()}})) {
         PyErr_WriteUnraisable(self);
     }
 }

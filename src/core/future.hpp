@@ -52,6 +52,9 @@ struct FutureCore {
     bool pending() const noexcept { return state == FutureState::pending; }
     bool initialized() const noexcept { return static_cast<bool>(loop); }
     FutureExtras* need_extras() noexcept; // null with MemoryError set
+    PyObject* source_traceback() const noexcept {
+        return extras == nullptr ? nullptr : extras->source_traceback.get();
+    }
 };
 
 extern std::size_t future_offset;
@@ -97,8 +100,8 @@ py::Ref make_future(PyObject* loop) noexcept;
 // `exception`: an instance or a class; asyncio's rules for what is refused.
 [[nodiscard]] bool future_set_exception(PyObject* self, FutureCore& core,
                                         PyObject* exception) noexcept;
-// False when it was done already, or with an error set (look at PyErr_Occurred).
-bool future_cancel(PyObject* self, FutureCore& core, PyObject* message) noexcept;
+// 1 cancelled, 0 done already, -1 error.
+[[nodiscard]] int future_cancel(PyObject* self, FutureCore& core, PyObject* message) noexcept;
 // The result (new reference), or null with the exception raised.
 py::Ref future_result(PyObject* self, FutureCore& core) noexcept;
 py::Ref make_cancelled_error(FutureCore& core) noexcept;

@@ -141,6 +141,7 @@ py::Ref make_future_iterator(PyObject* future) noexcept {
 
 bool make_future_iterator_type(PyObject* module) noexcept {
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>("One await of a future, as an iterator.")},
         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
         {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
         {Py_tp_clear, reinterpret_cast<void*>(clear)},

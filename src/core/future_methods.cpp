@@ -10,8 +10,6 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
-#include <vector>
-
 namespace bucle::core {
 
 PyObject* not_initialized() noexcept {
@@ -29,13 +27,11 @@ PyObject* call_stock_method(PyObject* self, const char* name, PyObject* const* a
         return nullptr;
     }
     const Py_ssize_t total = nargs + (kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames));
-    std::vector<PyObject*> stack(static_cast<std::size_t>(total) + 1);
-    stack[0] = self;
-    for (Py_ssize_t i = 0; i < total; ++i) {
-        stack[static_cast<std::size_t>(i) + 1] = args[i];
-    }
-    return PyObject_Vectorcall(method.get(), stack.data(), static_cast<std::size_t>(nargs) + 1,
-                               kwnames);
+    py::ArgStack stack;
+    return stack.add(self) && stack.add(args, total)
+               ? PyObject_Vectorcall(method.get(), stack.data(),
+                                     static_cast<std::size_t>(nargs) + 1, kwnames)
+               : nullptr;
 }
 
 bool parse_cancel(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
@@ -162,8 +158,8 @@ PyObject* cancel(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwna
     if (!core->initialized()) {
         return not_initialized();
     }
-    const bool accepted = future_cancel(self, *core, message);
-    return PyErr_Occurred() != nullptr ? nullptr : PyBool_FromLong(accepted);
+    const int accepted = future_cancel(self, *core, message);
+    return accepted < 0 ? nullptr : PyBool_FromLong(accepted);
 }
 
 PyObject* cancelled(PyObject* self, PyObject*) noexcept {
@@ -212,8 +208,7 @@ int set_blocking(PyObject* self, PyObject* value, void*) noexcept {
         return -1;
     }
     if (value == nullptr) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
+        return py::raise_undeletable(self, "_asyncio_future_blocking");
     }
     const int truth = PyObject_IsTrue(value);
     core.blocking = truth > 0;
@@ -246,8 +241,7 @@ PyObject* get_log_traceback(PyObject* self, void*) noexcept {
 
 int set_log_traceback(PyObject* self, PyObject* value, void*) noexcept {
     if (value == nullptr) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
+        return py::raise_undeletable(self, "_log_traceback");
     }
     const int truth = PyObject_IsTrue(value);
     if (truth > 0) {
@@ -273,8 +267,7 @@ PyObject* get_cancel_message(PyObject* self, void*) noexcept {
 
 int set_cancel_message(PyObject* self, PyObject* value, void*) noexcept {
     if (value == nullptr) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
+        return py::raise_undeletable(self, "_cancel_message");
     }
     FutureExtras* extras = future_core(self)->need_extras();
     if (extras == nullptr) {
@@ -437,6 +430,8 @@ PyGetSetDef future_getset[] = {
 bool make_future_types(PyObject* module) noexcept {
     py::State& state = py::state();
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>("Future(*, loop=None)\n--\n\n"
+                                      "A result that is not there yet; it can be awaited.")},
         {Py_tp_new, reinterpret_cast<void*>(create)},
         {Py_tp_init, reinterpret_cast<void*>(init)},
         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},

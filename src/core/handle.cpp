@@ -112,6 +112,9 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
 
 // The error of a callback, told in asyncio's words. False when the exception handler raised.
 [[nodiscard]] bool report_failure(PyObject* handle, HandleCore& core, PyObject* callback) noexcept {
+    if (!core.loop) {
+        return false; // its constructor never ran: whoever called it gets the error
+    }
     const py::Names& names = py::names();
     py::Ref exception = py::compat::take_exception();
     py::Ref loop = core.loop.clone();
@@ -121,15 +124,10 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
     py::Ref message =
         source ? py::Ref::steal(PyUnicode_FromFormat("Exception in callback %U", source.get()))
                : py::Ref();
-    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
-    if (!report || PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.exception, exception.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.handle, handle) < 0 ||
-        (core.source_traceback &&
-         PyDict_SetItem(report.get(), names.source_traceback, core.source_traceback.get()) < 0)) {
-        return false;
-    }
-    return report_to_loop(loop.get(), std::move(report));
+    return report_to_loop(loop.get(), std::move(message),
+                          {{names.exception, exception.get()},
+                           {names.handle, handle},
+                           {names.source_traceback, core.source_traceback.get()}});
 }
 
 } // namespace
@@ -192,20 +190,25 @@ py::Ref handle_args_tuple(const HandleCore& core) noexcept {
     return tuple;
 }
 
-void cancel_handle(PyObject* handle, HandleCore& core) noexcept {
+bool cancel_handle(PyObject* handle, HandleCore& core) noexcept {
     if (core.cancelled) {
-        return;
+        return true;
     }
     core.cancelled = true;
     bool failed = false;
     if (core.loop && debug_of(core.loop.get(), failed)) {
         core.repr = py::Ref::steal(PyObject_Repr(handle));
+        failed = !core.repr;
+    }
+    if (failed) {
+        return false;
     }
     py::Ref callback = std::move(core.callback);
+    core.nargs = 0;
     for (PyObject*& arg : core.args) {
         py::clear(arg);
     }
-    core.nargs = 0;
+    return true;
 }
 
 bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept {

@@ -72,7 +72,9 @@ inline void track_handle(PyObject* handle) noexcept {
 }
 
 py::Ref handle_args_tuple(const HandleCore& core) noexcept;
-void cancel_handle(PyObject* handle, HandleCore& core) noexcept;
+// False with an error set by its repr, or by a stand-in loop's get_debug(): it is cancelled all the
+// same, and keeps its callback.
+[[nodiscard]] bool cancel_handle(PyObject* handle, HandleCore& core) noexcept;
 
 [[nodiscard]] bool make_handle_types(PyObject* module) noexcept;
 

@@ -5,6 +5,8 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
+#include <algorithm>
+
 namespace bucle::core {
 namespace {
 
@@ -61,6 +63,17 @@ bool tell_timer_cancelled(PyObject* self) noexcept {
     return true;
 }
 
+void keep_args_tuple(HandleCore& core, py::Ref tuple) noexcept {
+    PyObject* old[HandleCore::kInline + 1];
+    std::copy_n(core.args, HandleCore::kInline + 1, old);
+    std::fill_n(core.args, HandleCore::kInline + 1, nullptr);
+    core.args[1] = tuple.release();
+    core.nargs = HandleCore::kTuple;
+    for (PyObject* object : old) {
+        py::drop(object);
+    }
+}
+
 PyObject* cancel(PyObject* self, PyObject*) noexcept {
     HandleCore& core = *handle_core(self);
     PyTypeObject* timer_type = py::state().timer_handle_type;
@@ -71,11 +84,7 @@ PyObject* cancel(PyObject* self, PyObject*) noexcept {
     } else {
         wait_until_not_running(self);
     }
-    cancel_handle(self, core);
-    if (PyErr_Occurred() != nullptr) {
-        return nullptr;
-    }
-    Py_RETURN_NONE;
+    return cancel_handle(self, core) ? py::new_ref(Py_None) : nullptr;
 }
 
 PyObject* cancelled(PyObject* self, PyObject*) noexcept {
@@ -116,7 +125,8 @@ int set_field(PyObject* self, PyObject* value, void*) noexcept {
         PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
         return -1;
     }
-    handle_core(self)->*Field = py::Ref::borrow(value);
+    // None is what the getter gives for an empty field.
+    handle_core(self)->*Field = value == Py_None ? py::Ref() : py::Ref::borrow(value);
     return 0;
 }
 
@@ -125,8 +135,61 @@ PyObject* get_args(PyObject* self, void*) noexcept {
     return core.callback ? handle_args_tuple(core).release() : py::new_ref(Py_None);
 }
 
+int set_args(PyObject* self, PyObject* value, void*) noexcept {
+    if (value == nullptr) {
+        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
+        return -1;
+    }
+    py::Ref tuple = py::Ref::steal(value == Py_None ? PyTuple_New(0) : PySequence_Tuple(value));
+    if (!tuple) {
+        return -1;
+    }
+    keep_args_tuple(*handle_core(self), std::move(tuple));
+    return 0;
+}
+
 PyObject* get_cancelled(PyObject* self, void*) noexcept {
     return PyBool_FromLong(handle_core(self)->cancelled);
+}
+
+int set_cancelled(PyObject* self, PyObject* value, void*) noexcept {
+    const int cancelled = value == nullptr ? 0 : PyObject_IsTrue(value);
+    handle_core(self)->cancelled = cancelled > 0;
+    return cancelled < 0 ? -1 : 0;
+}
+
+int set_context(PyObject* self, PyObject* value, void*) noexcept {
+    if (value == nullptr || !PyContext_CheckExact(value)) {
+        (void)py::raise_type_error("_context must be a contextvars.Context");
+        return -1;
+    }
+    handle_core(self)->context = py::Ref::borrow(value);
+    return 0;
+}
+
+// What copy.copy() takes along. The inherited one refuses, since it finds our fields behind those
+// that the slots of asyncio's class account for; read through the properties they are the same.
+PyObject* getstate(PyObject* self, PyObject*) noexcept {
+    py::Ref copyreg = py::Ref::steal(PyImport_ImportModule("copyreg"));
+    py::Ref names =
+        copyreg
+            ? py::Ref::steal(PyObject_CallMethod(copyreg.get(), "_slotnames", "O", Py_TYPE(self)))
+            : py::Ref();
+    py::Ref slots = names ? py::Ref::steal(PyDict_New()) : py::Ref();
+    const Py_ssize_t count = slots ? PySequence_Size(names.get()) : -1;
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        py::Ref name = py::Ref::steal(PySequence_GetItem(names.get(), i));
+        py::Ref value = name ? py::get_optional_attr(self, name.get()) : py::Ref();
+        if (value ? PyDict_SetItem(slots.get(), name.get(), value.get()) < 0
+                  : PyErr_Occurred() != nullptr) {
+            return nullptr;
+        }
+    }
+    py::Ref dict = count < 0 ? py::Ref() : py::get_optional_attr(self, py::names().__dict__);
+    if (!dict && PyErr_Occurred() != nullptr) {
+        return nullptr;
+    }
+    return PyTuple_Pack(2, dict ? dict.get() : Py_None, slots.get());
 }
 
 int init(PyObject* self, PyObject* args, PyObject* kwargs) noexcept {
@@ -200,10 +263,11 @@ PyGetSetDef timer_getset[] = {
 };
 
 // The three types differ in base, size and constructor only.
-PyTypeObject* make_one(PyObject* module, const char* name, PyObject* base, std::size_t own_size,
-                       initproc constructor, PyMethodDef* more_methods, PyGetSetDef* more_getset,
-                       std::size_t* offset) noexcept {
+PyTypeObject* make_one(PyObject* module, const char* name, const char* doc, PyObject* base,
+                       std::size_t own_size, initproc constructor, PyMethodDef* more_methods,
+                       PyGetSetDef* more_getset, std::size_t* offset) noexcept {
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>(doc)},
         {Py_tp_new, reinterpret_cast<void*>(handle_new)},
         {Py_tp_init, reinterpret_cast<void*>(constructor)},
         {Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
@@ -259,19 +323,22 @@ PyMethodDef handle_methods[] = {
     {"_run", run, METH_NOARGS,
      "_run($self, /)\n--\n\n"
      "Call the callback now."},
+    {"__getstate__", getstate, METH_NOARGS,
+     "__getstate__($self, /)\n--\n\n"
+     "Return what copy.copy() takes along."},
     {nullptr, nullptr, 0, nullptr},
 };
 
 PyGetSetDef handle_getset[] = {
     {"_callback", get_field<&HandleCore::callback>, set_field<&HandleCore::callback>, nullptr,
      nullptr},
-    {"_args", get_args, nullptr, nullptr, nullptr},
-    {"_cancelled", get_cancelled, nullptr, nullptr, nullptr},
+    {"_args", get_args, set_args, nullptr, nullptr},
+    {"_cancelled", get_cancelled, set_cancelled, nullptr, nullptr},
     {"_loop", get_field<&HandleCore::loop>, set_field<&HandleCore::loop>, nullptr, nullptr},
     {"_source_traceback", get_field<&HandleCore::source_traceback>,
      set_field<&HandleCore::source_traceback>, nullptr, nullptr},
     {"_repr", get_field<&HandleCore::repr>, set_field<&HandleCore::repr>, nullptr, nullptr},
-    {"_context", context_of, nullptr, nullptr, nullptr},
+    {"_context", context_of, set_context, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -292,12 +359,11 @@ bool init_handle(PyObject*, HandleCore& core, PyObject* callback, PyObject* args
     }
     core.loop = py::Ref::borrow(loop);
     core.callback = py::Ref::borrow(callback);
-    py::clear(core.args[1]);
-    core.args[1] = PySequence_Tuple(args);
-    if (core.args[1] == nullptr) {
+    py::Ref tuple = py::Ref::steal(PySequence_Tuple(args));
+    if (!tuple) {
         return false;
     }
-    core.nargs = HandleCore::kTuple;
+    keep_args_tuple(core, std::move(tuple));
     core.cancelled = false;
     bool failed = false;
     if (debug_of(loop, failed)) {
@@ -357,21 +423,30 @@ void handle_dealloc(PyObject* self) noexcept {
 
 bool make_handle_types(PyObject* module) noexcept {
     py::State& state = py::state();
-    state.handle_type = make_one(module, "bucle.Handle", state.base_handle, sizeof(HandleCore),
-                                 init, nullptr, nullptr, &handle_offset);
+    state.handle_type =
+        make_one(module, "bucle.Handle",
+                 "Handle(callback, args, loop, context=None)\n--\n\n"
+                 "A callback that waits for its turn of the loop; it can be cancelled.",
+                 state.base_handle, sizeof(HandleCore), init, nullptr, nullptr, &handle_offset);
     if (state.handle_type == nullptr) {
         return false;
     }
     state.timer_handle_type =
-        make_one(module, "bucle.TimerHandle", state.base_timer_handle, sizeof(TimerCore),
-                 timer_init, timer_methods, timer_getset, &timer_offset);
+        make_one(module, "bucle.TimerHandle",
+                 "TimerHandle(when, callback, args, loop, context=None)\n--\n\n"
+                 "A callback that waits for its time; it can be cancelled.",
+                 state.base_timer_handle, sizeof(TimerCore), timer_init, timer_methods,
+                 timer_getset, &timer_offset);
     if (state.timer_handle_type == nullptr) {
         return false;
     }
     if (state.base_threadsafe_handle != nullptr) {
         state.threadsafe_handle_type =
-            make_one(module, "bucle.ThreadSafeHandle", state.base_threadsafe_handle,
-                     sizeof(ThreadSafeCore), init, nullptr, nullptr, &threadsafe_offset);
+            make_one(module, "bucle.ThreadSafeHandle",
+                     "ThreadSafeHandle(callback, args, loop, context=None)\n--\n\n"
+                     "A callback from another thread: its cancel() waits for one that is running.",
+                     state.base_threadsafe_handle, sizeof(ThreadSafeCore), init, nullptr, nullptr,
+                     &threadsafe_offset);
         return state.threadsafe_handle_type != nullptr;
     }
     return true;

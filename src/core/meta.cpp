@@ -62,7 +62,7 @@ int set_attribute(PyObject* cls, PyObject* name, PyObject* value) noexcept {
     auto* type = reinterpret_cast<PyTypeObject*>(cls);
     if (loop_type != nullptr && loop_class_changed != nullptr &&
         PyType_IsSubtype(type, loop_type)) {
-        loop_class_changed(type);
+        return loop_class_changed(type) ? 0 : -1;
     }
     return 0;
 }
@@ -92,6 +92,8 @@ bool make_meta_type(PyObject* module) noexcept {
     }
     PyTypeObject* base = Py_TYPE(protocol.get());
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>("The class of the native classes: their asyncio twins' "
+                                      "instances count as theirs.")},
         {Py_tp_methods, methods},
         {Py_tp_setattro, reinterpret_cast<void*>(set_attribute)},
         {0, nullptr},

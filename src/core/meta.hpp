@@ -12,8 +12,9 @@ namespace bucle::core {
 
 [[nodiscard]] bool make_meta_type(PyObject* module) noexcept;
 
-// Called after an attribute of the Loop type, or of a subclass, was set or deleted.
-using LoopClassChanged = void (*)(PyTypeObject* type);
+// Called after an attribute of the Loop type, or of a subclass, was set or deleted. False with an
+// error set, which whoever set the attribute gets.
+using LoopClassChanged = bool (*)(PyTypeObject* type);
 void on_loop_class_changed(LoopClassChanged callback) noexcept;
 
 } // namespace bucle::core

@@ -86,9 +86,20 @@ bool debug_of(PyObject* loop, bool& failed) noexcept {
     return debug > 0;
 }
 
-bool report_to_loop(PyObject* loop, py::Ref context_dict) noexcept {
-    return context_dict &&
-           py::call_method(loop, py::names().call_exception_handler, context_dict.get());
+bool report_to_loop(PyObject* loop, py::Ref message,
+                    std::initializer_list<Detail> details) noexcept {
+    const py::Names& names = py::names();
+    const py::Ref hold = py::Ref::borrow(loop);
+    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
+    if (!report || PyDict_SetItem(report.get(), names.message, message.get()) < 0) {
+        return false;
+    }
+    for (const Detail& detail : details) {
+        if (detail.value != nullptr && PyDict_SetItem(report.get(), detail.key, detail.value) < 0) {
+            return false;
+        }
+    }
+    return static_cast<bool>(py::call_method(loop, names.call_exception_handler, report.get()));
 }
 
 } // namespace bucle::core

@@ -8,6 +8,8 @@
 #include "base/ring_queue.hpp"
 #include "py/type_builder.hpp"
 
+#include <initializer_list>
+
 namespace bucle::core {
 
 enum class ReadyKind : std::uintptr_t {
@@ -85,8 +87,16 @@ inline Scheduler* scheduler_of(PyObject* loop) noexcept {
 
 bool debug_of(PyObject* loop, bool& failed) noexcept;
 
-// loop.call_exception_handler(dict). What the handler lets out (KeyboardInterrupt, SystemExit) is
-// raised: in a callback it ends the run, as in asyncio.
-[[nodiscard]] bool report_to_loop(PyObject* loop, py::Ref context_dict) noexcept;
+// One entry of what an exception handler is told; left out when the value is null.
+struct Detail {
+    PyObject* key;
+    PyObject* value;
+};
+
+// loop.call_exception_handler({"message": message, ...}). A null message has its error set already.
+// What the handler lets out (KeyboardInterrupt, SystemExit) is raised: in a callback it ends the
+// run, as in asyncio.
+[[nodiscard]] bool report_to_loop(PyObject* loop, py::Ref message,
+                                  std::initializer_list<Detail> details) noexcept;
 
 } // namespace bucle::core

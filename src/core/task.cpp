@@ -186,11 +186,11 @@ int cancel_any(PyObject* future, PyObject* message) noexcept {
         if (Py_EnterRecursiveCall(" while calling a Python object") != 0) {
             return -1;
         }
-        const bool accepted = is_native_task(future)
-                                  ? task_cancel(future, message)
-                                  : future_cancel(future, *future_core(future), message);
+        const int accepted = is_native_task(future)
+                                 ? task_cancel(future, message)
+                                 : future_cancel(future, *future_core(future), message);
         Py_LeaveRecursiveCall();
-        return PyErr_Occurred() != nullptr ? -1 : static_cast<int>(accepted);
+        return accepted;
     }
     const py::Names& names = py::names();
     py::Ref answer = py::call_method_kw(future, names.cancel, names.kw_msg, message);
@@ -211,27 +211,27 @@ static void count_cancel(PyObject* task, TaskCore& core) noexcept {
     core.own_cancels = count;
 }
 
-bool task_cancel(PyObject* task, PyObject* message) noexcept {
+int task_cancel(PyObject* task, PyObject* message) noexcept {
     TaskCore& core = *task_core(task);
     core.log_traceback = false;
     if (!core.pending()) {
-        return false;
+        return 0;
     }
     count_cancel(task, core);
     if (core.waits_for) {
         const py::Ref waits_for = core.waits_for.clone();
         const int accepted = cancel_any(waits_for.get(), message);
         if (accepted != 0) {
-            return accepted > 0;
+            return accepted;
         }
     }
     core.must_cancel = true;
-    FutureExtras* extras =
-        message == nullptr || message == Py_None ? core.extras : core.need_extras();
+    const bool wanted = message != nullptr && message != Py_None;
+    FutureExtras* extras = wanted ? core.need_extras() : core.extras;
     if (extras != nullptr) {
         extras->cancel_message = py::Ref::borrow(message);
     }
-    return PyErr_Occurred() == nullptr;
+    return wanted && extras == nullptr ? -1 : 1;
 }
 
 } // namespace bucle::core

@@ -45,20 +45,22 @@ py::Ref make_task(PyObject* coro, PyObject* loop, PyObject* name, PyObject* cont
 // The first step, now, inside the constructor.
 [[nodiscard]] bool task_eager_start(PyObject* task, TaskCore& core) noexcept;
 
-bool task_cancel(PyObject* task, PyObject* message) noexcept; // look at PyErr_Occurred
+// 1 accepted, 0 done already, -1 error.
+[[nodiscard]] int task_cancel(PyObject* task, PyObject* message) noexcept;
 
 // The builtins that stand for a step or a wakeup where Python has to see a callable.
 py::Ref make_wakeup(PyObject* task) noexcept;
 py::Ref make_step(PyObject* task) noexcept;
 bool is_wakeup_of(PyObject* function, PyObject* task) noexcept;
 
-// Registration with all_tasks().
+// Registration with all_tasks(). The list is made with the type.
+[[nodiscard]] bool make_task_list() noexcept;
 [[nodiscard]] bool register_task(PyObject* task, TaskCore& core) noexcept;
 [[nodiscard]] bool unregister_task(PyObject* task, TaskCore& core) noexcept;
 py::Ref list_native_tasks() noexcept;
 
-// Cancels through cancel(msg=...), natively where that is the same.
-int cancel_any(PyObject* future, PyObject* message) noexcept; // 1 accepted, 0 not, -1 error
+// Cancels through cancel(msg=...), natively where that is the same: 1 accepted, 0 not, -1 error.
+[[nodiscard]] int cancel_any(PyObject* future, PyObject* message) noexcept;
 
 [[nodiscard]] bool init_task(PyObject* self, TaskCore& core, PyObject* coro, PyObject* loop,
                              PyObject* name, PyObject* context, bool eager_start) noexcept;

@@ -23,8 +23,8 @@ PyObject* cancel(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kwna
     if (!parse_cancel(args, nargs, kwnames, &message)) {
         return nullptr;
     }
-    const bool accepted = task_cancel(self, message);
-    return PyErr_Occurred() != nullptr ? nullptr : PyBool_FromLong(accepted);
+    const int accepted = task_cancel(self, message);
+    return accepted < 0 ? nullptr : PyBool_FromLong(accepted);
 }
 
 PyObject* set_result(PyObject*, PyObject*) noexcept {
@@ -132,8 +132,7 @@ PyObject* get_log_destroy(PyObject* self, void*) noexcept {
 
 int set_log_destroy(PyObject* self, PyObject* value, void*) noexcept {
     if (value == nullptr) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
+        return py::raise_undeletable(self, "_log_destroy_pending");
     }
     const int truth = PyObject_IsTrue(value);
     task_core(self)->log_destroy_pending = truth > 0;
@@ -200,6 +199,7 @@ void clear_fields(PyObject* self) noexcept {
     core.waits_for.reset();
     core.context.reset();
     core.step_error.reset();
+    core.own_name.reset();
 }
 
 int clear(PyObject* self) noexcept {
@@ -213,16 +213,8 @@ void report_destroyed(PyObject* self, TaskCore& core) noexcept {
     const py::ErrorScope keep;
     const py::Names& names = py::names();
     py::Ref message = py::Ref::steal(PyUnicode_FromString("Task was destroyed but it is pending!"));
-    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
-    if (!report || PyDict_SetItem(report.get(), names.task, self) < 0 ||
-        PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
-        (core.extras != nullptr && core.extras->source_traceback &&
-         PyDict_SetItem(report.get(), names.source_traceback, core.extras->source_traceback.get()) <
-             0)) {
-        PyErr_WriteUnraisable(self);
-        return;
-    }
-    if (!report_to_loop(core.loop.get(), std::move(report))) {
+    if (!report_to_loop(core.loop.get(), std::move(message),
+                        {{names.task, self}, {names.source_traceback, core.source_traceback()}})) {
         PyErr_WriteUnraisable(self);
     }
 }
@@ -254,7 +246,6 @@ void dealloc(PyObject* self) noexcept {
     // Chains of tasks, each kept alive by the one that waits for it, can be long.
     Py_TRASHCAN_BEGIN(self, dealloc);
     clear_fields(self);
-    task_core(self)->own_name.reset();
     py::State& state = py::state();
     if (exact) {
         py::abi::forget_task(self);
@@ -349,8 +340,15 @@ bool is_wakeup_of(PyObject* function, PyObject* task) noexcept {
 }
 
 bool make_task_type(PyObject* module) noexcept {
+    static constexpr const char* kDoc =
+        "Task(coro, *, loop=None, name=None, context=None, eager_start=False)\n--\n\n"
+        "A coroutine that the loop drives, and the future of its outcome.";
+    static constexpr const char* kDocWithoutEager =
+        "Task(coro, *, loop=None, name=None, context=None)\n--\n\n"
+        "A coroutine that the loop drives, and the future of its outcome.";
     py::State& state = py::state();
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>(py::compat::kHasEagerTasks ? kDoc : kDocWithoutEager)},
         {Py_tp_new, reinterpret_cast<void*>(create)},
         {Py_tp_init, reinterpret_cast<void*>(init)},
         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
@@ -369,7 +367,7 @@ bool make_task_type(PyObject* module) noexcept {
                                    alignof(TaskCore),  state.base_task, state.meta,
                                    Py_TPFLAGS_BASETYPE, true};
     state.task_type = py::make_type(module, recipe, &task_offset);
-    return state.task_type != nullptr && hide_next(state.task_type) &&
+    return state.task_type != nullptr && make_task_list() && hide_next(state.task_type) &&
            py::add_getset(state.task_type, future_getset) &&
            py::add_methods_for(state.task_type, state.base_task, future_methods) &&
            py::add_methods_for(state.task_type, state.base_task, methods);

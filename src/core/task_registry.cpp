@@ -14,14 +14,21 @@ using TaskList = base::IntrusiveList<TaskCore, &TaskCore::node>;
 
 // Addresses only, no references; an interpreter's tasks are in its own list.
 TaskList& live_tasks() noexcept {
+    return *static_cast<TaskList*>(py::state().live_tasks);
+}
+
+} // namespace
+
+bool make_task_list() noexcept {
     py::State& state = py::state();
     if (state.live_tasks == nullptr) {
         state.live_tasks = new (std::nothrow) TaskList;
     }
-    return *static_cast<TaskList*>(state.live_tasks);
+    if (state.live_tasks == nullptr) {
+        PyErr_NoMemory();
+    }
+    return state.live_tasks != nullptr;
 }
-
-} // namespace
 
 bool register_task(PyObject* task, TaskCore& core) noexcept {
     if constexpr (py::compat::kThreadStateKnowsTasks) {

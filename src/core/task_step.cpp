@@ -24,19 +24,14 @@ bool fail_soon(PyObject* task, TaskCore& core, PyObject* type, const char* forma
     return core.step_error && schedule_task_step(task, core);
 }
 
-bool finished(PyObject* task, TaskCore& core) noexcept {
-    return unregister_task(task, core);
-}
-
 bool complete_with_result(PyObject* task, TaskCore& core, PyObject* result) noexcept {
     if (core.must_cancel) {
         // Cancelled after its last await: it counts as cancelled although it returned.
         core.must_cancel = false;
         const py::Ref message = py::Ref::borrow(cancel_message(core));
-        return finished(task, core) &&
-               (future_cancel(task, core, message.get()) || PyErr_Occurred() == nullptr);
+        return unregister_task(task, core) && future_cancel(task, core, message.get()) >= 0;
     }
-    return finished(task, core) && future_set_result(task, core, result);
+    return unregister_task(task, core) && future_set_result(task, core, result);
 }
 
 // Null when there is none, or more than one.
@@ -56,10 +51,9 @@ bool complete_with_error(PyObject* task, TaskCore& core) noexcept {
         }
         extras->thrown_message = only_argument(error.get());
         extras->cancelled_error = std::move(error);
-        return finished(task, core) &&
-               (future_cancel(task, core, nullptr) || PyErr_Occurred() == nullptr);
+        return unregister_task(task, core) && future_cancel(task, core, nullptr) >= 0;
     }
-    if (!finished(task, core) || !future_set_exception(task, core, error.get())) {
+    if (!unregister_task(task, core) || !future_set_exception(task, core, error.get())) {
         return false;
     }
     if (py::is_exit_exception(error.get())) {
@@ -239,15 +233,9 @@ bool step_inner(PyObject* task, TaskCore& core, py::Ref error) noexcept {
         return false;
     }
     py::Ref message =
-        handle ? py::Ref::steal(PyUnicode_FromFormat("Exception in callback %R()", step.get()))
-               : py::Ref();
-    py::Ref report = message ? py::Ref::steal(PyDict_New()) : py::Ref();
-    if (!report || PyDict_SetItem(report.get(), names.message, message.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.exception, error.get()) < 0 ||
-        PyDict_SetItem(report.get(), names.handle, handle.get()) < 0) {
-        return false;
-    }
-    return report_to_loop(core.loop.get(), std::move(report));
+        py::Ref::steal(PyUnicode_FromFormat("Exception in callback %R()", step.get()));
+    return report_to_loop(core.loop.get(), std::move(message),
+                          {{names.exception, error.get()}, {names.handle, handle.get()}});
 }
 
 // A context that a done task leaves empty, and that nobody else holds, serves the next task.

@@ -111,7 +111,8 @@ PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) noexcept;
 // scheduling.cpp
 extern PyMethodDef scheduling_methods[];
 // The arguments of call_soon(callback, *args, context=None) and its like, sorted: first the named
-// ones (`names`, each also by keyword, as in asyncio), then those for the callback.
+// ones (`names`, one or two and a null; each also by keyword, as in asyncio), then those for the
+// callback. `takes_context`: whether there is a context to give.
 struct CallbackArgs {
     PyObject* const* args = nullptr;
     Py_ssize_t nargs = 0;
@@ -120,14 +121,15 @@ struct CallbackArgs {
 };
 [[nodiscard]] bool sort_callback_args(const char* method, const char* const* names,
                                       PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
-                                      CallbackArgs& out) noexcept;
+                                      CallbackArgs& out, bool takes_context = true) noexcept;
 
 // tasks.cpp
 extern PyMethodDef task_methods[5];
 void describe_create_task() noexcept; // its signature is the installed asyncio's
 
 // watch.cpp
-extern PyMethodDef watch_methods[];
+extern PyMethodDef watch_methods[10];
+void describe_watching() noexcept; // the signatures are the installed asyncio's
 // Queues the handles of what is ready; `watch` may be of a descriptor that is gone.
 [[nodiscard]] bool queue_ready_descriptors(LoopCore& core) noexcept;
 void drop_watches(LoopCore& core) noexcept;
@@ -143,13 +145,13 @@ bool signals_claimed() noexcept;
 [[nodiscard]] bool renew_signal_pair_after_fork() noexcept;
 
 // overrides.cpp
-void refresh_overrides(PyObject* loop) noexcept;
+[[nodiscard]] bool refresh_overrides(PyObject* loop) noexcept;
 int set_loop_attribute(PyObject* self, PyObject* name, PyObject* value) noexcept;
 [[nodiscard]] bool remember_native_methods(PyTypeObject* type) noexcept;
 
 // loop_type.cpp
 using LoopList = base::IntrusiveList<LoopCore, &LoopCore::node>;
-LoopList& live_loops() noexcept;
+LoopList& live_loops() noexcept; // made with the type
 PyObject* close_loop(PyObject* self, PyObject*) noexcept;
 [[nodiscard]] bool make_loop_type(PyObject* module) noexcept;
 void after_fork_child() noexcept;

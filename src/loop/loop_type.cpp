@@ -30,13 +30,14 @@ PyObject* create(PyTypeObject* type, PyObject*, PyObject*) noexcept {
     core->loop = self;
     core->timer_cancelled = count_cancelled_timer;
     live_loops().push_back(core);
-    refresh_overrides(self);
-    py::Ref debug = py::call(py::state().is_debug_mode);
-    if (!debug) {
+    py::Ref answer = refresh_overrides(self) ? py::call(py::state().is_debug_mode) : py::Ref();
+    const int debug = answer ? PyObject_IsTrue(answer.get()) : -1;
+    if (debug < 0) {
+        core->gate = core::Scheduler::kClosed; // never opened: its end is worth no warning
         py::drop(self);
         return nullptr;
     }
-    core->gate |= PyObject_IsTrue(debug.get()) > 0 ? core::Scheduler::kDebug : 0;
+    core->gate |= debug != 0 ? core::Scheduler::kDebug : 0;
     return self;
 }
 
@@ -203,26 +204,23 @@ PyObject* repr(PyObject* self) noexcept {
                : nullptr;
 }
 
-PyObject* get_ready(PyObject* self, void*) noexcept {
-    const LoopCore& core = *loop_core(self);
+template <class Queue, class ObjectOf>
+PyObject* list_of(const Queue& queue, ObjectOf object_of) noexcept {
     py::Ref list = py::Ref::steal(PyList_New(0));
-    for (std::size_t i = 0; list && i < core.ready.size(); ++i) {
-        if (PyList_Append(list.get(), core.ready[i].object()) < 0) {
+    for (std::size_t i = 0; list && i < queue.size(); ++i) {
+        if (PyList_Append(list.get(), object_of(queue[i])) < 0) {
             return nullptr;
         }
     }
     return list.release();
 }
 
+PyObject* get_ready(PyObject* self, void*) noexcept {
+    return list_of(loop_core(self)->ready, [](Ready entry) { return entry.object(); });
+}
+
 PyObject* get_scheduled(PyObject* self, void*) noexcept {
-    const LoopCore& core = *loop_core(self);
-    py::Ref list = py::Ref::steal(PyList_New(0));
-    for (std::size_t i = 0; list && i < core.timers.size(); ++i) {
-        if (PyList_Append(list.get(), core.timers[i].item) < 0) {
-            return nullptr;
-        }
-    }
-    return list.release();
+    return list_of(loop_core(self)->timers, [](const auto& timer) { return timer.item; });
 }
 
 PyObject* get_thread_id(PyObject* self, void*) noexcept {
@@ -260,8 +258,7 @@ PyObject* get_slow(PyObject* self, void*) noexcept {
 
 int set_slow(PyObject* self, PyObject* value, void*) noexcept {
     if (value == nullptr) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
+        return py::raise_undeletable(self, "slow_callback_duration");
     }
     const double seconds = PyFloat_AsDouble(value);
     if (seconds == -1 && PyErr_Occurred() != nullptr) {
@@ -336,29 +333,27 @@ PyGetSetDef loop_getset[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
-// Looking attributes up can run any code, so the loops are held before the first is looked at.
-void class_changed(PyTypeObject* type) noexcept {
-    const py::ErrorScope keep;
+// Looking into an instance's dict can run any code (the __eq__ of a strange key), so the loops are
+// held before the first is looked at.
+bool class_changed(PyTypeObject* type) noexcept {
     py::Ref loops = py::Ref::steal(PyList_New(0));
     for (LoopCore& core : live_loops()) {
-        if (loops && PyType_IsSubtype(Py_TYPE(core.loop), type) &&
-            PyList_Append(loops.get(), core.loop) < 0) {
-            PyErr_WriteUnraisable(core.loop);
+        if (!loops || (PyType_IsSubtype(Py_TYPE(core.loop), type) &&
+                       PyList_Append(loops.get(), core.loop) < 0)) {
+            return false;
         }
     }
-    for (Py_ssize_t i = 0; loops && i < PyList_GET_SIZE(loops.get()); ++i) {
-        refresh_overrides(PyList_GET_ITEM(loops.get(), i));
+    bool ok = static_cast<bool>(loops);
+    for (Py_ssize_t i = 0; ok && i < PyList_GET_SIZE(loops.get()); ++i) {
+        ok = refresh_overrides(PyList_GET_ITEM(loops.get(), i));
     }
+    return ok;
 }
 
 } // namespace
 
 LoopList& live_loops() noexcept {
-    py::State& state = py::state();
-    if (state.live_loops == nullptr) {
-        state.live_loops = new (std::nothrow) LoopList;
-    }
-    return *static_cast<LoopList*>(state.live_loops);
+    return *static_cast<LoopList*>(py::state().live_loops);
 }
 
 PyObject* close_loop(PyObject* self, PyObject*) noexcept {
@@ -397,7 +392,16 @@ void after_fork_child() noexcept {
 
 bool make_loop_type(PyObject* module) noexcept {
     py::State& state = py::state();
+    if (state.live_loops == nullptr) {
+        state.live_loops = new (std::nothrow) LoopList;
+    }
+    if (state.live_loops == nullptr) {
+        PyErr_NoMemory();
+        return false;
+    }
     PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char*>("Loop()\n--\n\n"
+                                      "An asyncio event loop whose turns are native, on libuv.")},
         {Py_tp_new, reinterpret_cast<void*>(create)},
         {Py_tp_init, reinterpret_cast<void*>(init)},
         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
@@ -418,6 +422,7 @@ bool make_loop_type(PyObject* module) noexcept {
                                    state.meta,
                                    Py_TPFLAGS_BASETYPE};
     describe_create_task();
+    describe_watching();
     PyTypeObject* type = py::make_type(module, recipe, &core::loop_offset);
     if (type == nullptr || !py::add_methods_for(type, type, scheduling_methods) ||
         !py::add_methods_for(type, type, task_methods) ||

@@ -61,7 +61,8 @@ PyObject* schedule(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
 } // namespace
 
 bool sort_callback_args(const char* method, const char* const* names, PyObject* const* args,
-                        Py_ssize_t nargs, PyObject* kwnames, CallbackArgs& out) noexcept {
+                        Py_ssize_t nargs, PyObject* kwnames, CallbackArgs& out,
+                        bool takes_context) noexcept {
     const Py_ssize_t named = names[1] == nullptr ? 1 : 2;
     out.args = args;
     out.nargs = nargs;
@@ -73,7 +74,7 @@ bool sort_callback_args(const char* method, const char* const* names, PyObject* 
     const Py_ssize_t keywords = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
     for (Py_ssize_t i = 0; i < keywords; ++i) {
         PyObject* name = PyTuple_GET_ITEM(kwnames, i);
-        if (PyUnicode_CompareWithASCIIString(name, "context") == 0) {
+        if (takes_context && PyUnicode_CompareWithASCIIString(name, "context") == 0) {
             out.context = args[nargs + i];
             continue;
         }

@@ -6,8 +6,6 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
-#include <vector>
-
 namespace bucle::loop {
 namespace {
 
@@ -51,11 +49,11 @@ bool refuse_unknown(const TaskKeywords& given) noexcept {
 // From 3.14 on: the factory is given what the caller gave.
 PyObject* call_factory_as_given(PyObject* factory, PyObject* self, PyObject* coro,
                                 PyObject* const* values, PyObject* kwnames) noexcept {
-    std::vector<PyObject*> stack = {self, coro};
-    if (kwnames != nullptr) {
-        stack.insert(stack.end(), values, values + PyTuple_GET_SIZE(kwnames));
-    }
-    return PyObject_Vectorcall(factory, stack.data(), 2, kwnames);
+    py::ArgStack stack;
+    return stack.add(self) && stack.add(coro) &&
+                   stack.add(values, kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames))
+               ? PyObject_Vectorcall(factory, stack.data(), 2, kwnames)
+               : nullptr;
 }
 
 // Before: the name is set afterwards, the context is passed only if there is one.
@@ -92,22 +90,24 @@ PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
 
 // create_task(coro=...): the same again, the coroutine by position.
 PyObject* create_task_by_name(PyObject* self, PyObject* const* values, PyObject* kwnames) noexcept {
-    std::vector<PyObject*> stack(1);
-    py::Ref others = py::Ref::steal(PyList_New(0));
-    for (Py_ssize_t i = 0; others && i < PyTuple_GET_SIZE(kwnames); ++i) {
-        PyObject* name = PyTuple_GET_ITEM(kwnames, i);
-        if (PyUnicode_Compare(name, py::names().coro) == 0) {
-            stack[0] = values[i];
-        } else if (PyList_Append(others.get(), name) == 0) {
-            stack.push_back(values[i]);
-        }
+    const Py_ssize_t count = PyTuple_GET_SIZE(kwnames);
+    Py_ssize_t at = 0;
+    while (at < count && PyUnicode_Compare(PyTuple_GET_ITEM(kwnames, at), py::names().coro) != 0) {
+        ++at;
     }
-    py::Ref names = others ? py::Ref::steal(PyList_AsTuple(others.get())) : py::Ref();
-    if (!names || stack[0] == nullptr) {
-        return names ? create_task(self, nullptr, 0, nullptr) : nullptr;
+    if (at == count) {
+        return create_task(self, nullptr, 0, nullptr); // says that it is missing
     }
-    return create_task(self, stack.data(), 1,
-                       PyTuple_GET_SIZE(names.get()) == 0 ? nullptr : names.get());
+    py::Ref before = py::Ref::steal(PyTuple_GetSlice(kwnames, 0, at));
+    py::Ref after = py::Ref::steal(PyTuple_GetSlice(kwnames, at + 1, count));
+    py::Ref others =
+        before && after ? py::Ref::steal(PySequence_Concat(before.get(), after.get())) : py::Ref();
+    py::ArgStack stack;
+    if (!others || !stack.add(values[at]) || !stack.add(values, at) ||
+        !stack.add(values + at + 1, count - at - 1)) {
+        return nullptr;
+    }
+    return create_task(self, stack.data(), 1, count == 1 ? nullptr : others.get());
 }
 
 PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t nargs,

@@ -9,7 +9,6 @@
 #include "py/error.hpp"
 
 #include <limits>
-#include <vector>
 
 namespace bucle::loop {
 namespace {
@@ -118,7 +117,7 @@ PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) noexcept {
 
 PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                   PyObject* kwnames) noexcept {
-    static constexpr const char* kNames[] = {"when", "callback"};
+    static constexpr const char* kNames[] = {"when", "callback", nullptr};
     CallbackArgs given;
     if (!sort_callback_args("call_at", kNames, args, nargs, kwnames, given)) {
         return nullptr;
@@ -139,7 +138,7 @@ PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
 
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                      PyObject* kwnames) noexcept {
-    static constexpr const char* kNames[] = {"delay", "callback"};
+    static constexpr const char* kNames[] = {"delay", "callback", nullptr};
     CallbackArgs given;
     if (!sort_callback_args("call_later", kNames, args, nargs, kwnames, given)) {
         return nullptr;
@@ -171,16 +170,15 @@ PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
         return schedule(core, now + delay, given);
     }
     py::Ref when = py::Ref::steal(PyFloat_FromDouble(now + delay));
-    std::vector<PyObject*> stack = {self, when.get()};
-    stack.insert(stack.end(), given.args + 1, given.args + given.nargs);
-    const std::size_t positional = stack.size();
-    if (given.context != nullptr) {
-        stack.push_back(given.context);
+    py::ArgStack stack;
+    if (!when || !stack.add(self) || !stack.add(when.get()) ||
+        !stack.add(given.args + 1, given.nargs - 1) ||
+        (given.context != nullptr && !stack.add(given.context))) {
+        return nullptr;
     }
-    return when ? PyObject_VectorcallMethod(py::names().call_at, stack.data(), positional,
-                                            given.context == nullptr ? nullptr
-                                                                     : py::names().kw_context)
-                : nullptr;
+    return PyObject_VectorcallMethod(py::names().call_at, stack.data(),
+                                     static_cast<std::size_t>(given.nargs) + 1,
+                                     given.context == nullptr ? nullptr : py::names().kw_context);
 }
 
 } // namespace bucle::loop

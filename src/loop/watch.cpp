@@ -26,6 +26,8 @@ unsigned mask_of(const Watch& watch) noexcept {
            (watch.writer != nullptr ? EpollSet::kWritable : 0U);
 }
 
+constexpr const char* kAddNames[] = {"fd", "callback", nullptr};
+
 constexpr int kTooLarge = -2; // no descriptor, but no error either before it is to be watched
 
 // The number behind an int or an object with fileno(); -1 with asyncio's error set.
@@ -88,8 +90,7 @@ Watch* watch_of(LoopCore& core, int fd) noexcept {
 // Cancels and drops a handle that a slot held.
 void retire(PyObject* handle) noexcept {
     if (handle != nullptr) {
-        core::cancel_handle(handle, *core::handle_core(handle));
-        if (PyErr_Occurred() != nullptr) { // its repr, in debug mode
+        if (!core::cancel_handle(handle, *core::handle_core(handle))) {
             PyErr_WriteUnraisable(handle);
         }
         py::drop(handle);
@@ -110,9 +111,9 @@ bool set_mask(LoopCore& core, int fd, unsigned before, unsigned after) noexcept 
 template <Side side>
 PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) noexcept {
     constexpr const char* kMethod = side == Side::reader ? "_add_reader" : "_add_writer";
-    static constexpr const char* kNames[] = {"fd", "callback"};
     CallbackArgs given;
-    if (!sort_callback_args(kMethod, kNames, args, nargs, kwnames, given)) {
+    if (!sort_callback_args(kMethod, kAddNames, args, nargs, kwnames, given,
+                            py::state().watching_takes_context)) {
         return nullptr;
     }
     LoopCore& core = *loop_core(self);
@@ -155,10 +156,9 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
 template <Side side>
 PyObject* add_checked(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                       PyObject* kwnames) noexcept {
-    static constexpr const char* kNames[] = {"fd", "callback"};
     CallbackArgs given;
-    if (!sort_callback_args(side == Side::reader ? "add_reader" : "add_writer", kNames, args, nargs,
-                            kwnames, given) ||
+    if (!sort_callback_args(side == Side::reader ? "add_reader" : "add_writer", kAddNames, args,
+                            nargs, kwnames, given, false) ||
         !ensure_no_transport(self, given.args[0])) {
         return nullptr;
     }
@@ -256,7 +256,7 @@ constexpr char kRemoveWriter[] = "remove_writer";
 
 } // namespace
 
-PyMethodDef watch_methods[] = {
+PyMethodDef watch_methods[10] = {
     {"add_reader", py::as_method(add_checked<Side::reader>), METH_FASTCALL | METH_KEYWORDS,
      "add_reader($self, /, fd, callback, *args)\n--\n\n"
      "Call the callback whenever the descriptor can be read."},
@@ -272,11 +272,9 @@ PyMethodDef watch_methods[] = {
      "remove_writer($self, /, fd)\n--\n\n"
      "Stop watching a descriptor for writing; False if it was not watched."},
     {"_add_reader", py::as_method(add<Side::reader>), METH_FASTCALL | METH_KEYWORDS,
-     "_add_reader($self, /, fd, callback, *args)\n--\n\n"
-     "add_reader() that does not ask whether a transport has the descriptor."},
+     nullptr /* describe_watching() */},
     {"_add_writer", py::as_method(add<Side::writer>), METH_FASTCALL | METH_KEYWORDS,
-     "_add_writer($self, /, fd, callback, *args)\n--\n\n"
-     "add_writer() that does not ask whether a transport has the descriptor."},
+     nullptr /* describe_watching() */},
     {"_remove_reader", remove<Side::reader>, METH_O,
      "_remove_reader($self, fd, /)\n--\n\n"
      "remove_reader() that does not ask whether a transport has the descriptor."},
@@ -288,5 +286,24 @@ PyMethodDef watch_methods[] = {
      "Return the events that a descriptor is watched for, as a mask."},
     {nullptr, nullptr, 0, nullptr},
 };
+
+void describe_watching() noexcept {
+    const bool context = py::state().watching_takes_context;
+    for (PyMethodDef& def : watch_methods) {
+        if (def.ml_meth == py::as_method(add<Side::reader>)) {
+            def.ml_doc =
+                context ? "_add_reader($self, /, fd, callback, *args, context=None)\n--\n\n"
+                          "add_reader() that does not ask whether a transport has the descriptor."
+                        : "_add_reader($self, /, fd, callback, *args)\n--\n\n"
+                          "add_reader() that does not ask whether a transport has the descriptor.";
+        } else if (def.ml_meth == py::as_method(add<Side::writer>)) {
+            def.ml_doc =
+                context ? "_add_writer($self, /, fd, callback, *args, context=None)\n--\n\n"
+                          "add_writer() that does not ask whether a transport has the descriptor."
+                        : "_add_writer($self, /, fd, callback, *args)\n--\n\n"
+                          "add_writer() that does not ask whether a transport has the descriptor.";
+        }
+    }
+}
 
 } // namespace bucle::loop

@@ -1,10 +1,11 @@
 // See asyncio_debug_section.hpp.
 #include "py/asyncio_debug_section.hpp"
 
+#include "base/growable.hpp"
+
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <vector>
 
 #if defined(__linux__) && defined(__LP64__)
 #include <elf.h>
@@ -30,19 +31,21 @@ bool read_asyncio_debug_offsets(const char* path, AsyncioDebugOffsets* out) noex
         header.e_shstrndx >= header.e_shnum) {
         return false;
     }
-    std::vector<Elf64_Shdr> sections(header.e_shnum);
-    if (!read_at(file.get(), header.e_shoff, sections.data(),
+    base::Growable<Elf64_Shdr> sections;
+    if (!sections.extend_to(header.e_shnum) ||
+        !read_at(file.get(), header.e_shoff, sections.begin(),
                  sections.size() * sizeof(Elf64_Shdr))) {
         return false;
     }
     const Elf64_Shdr& strings = sections[header.e_shstrndx];
-    std::vector<char> names(strings.sh_size + 1);
-    if (!read_at(file.get(), strings.sh_offset, names.data(), strings.sh_size)) {
+    base::Growable<char> names;
+    if (!names.extend_to(strings.sh_size + 1) ||
+        !read_at(file.get(), strings.sh_offset, names.begin(), strings.sh_size)) {
         return false;
     }
     for (const Elf64_Shdr& section : sections) {
         if (section.sh_name < strings.sh_size &&
-            std::strcmp(names.data() + section.sh_name, ".AsyncioDebug") == 0) {
+            std::strcmp(names.begin() + section.sh_name, ".AsyncioDebug") == 0) {
             return section.sh_size >= sizeof *out &&
                    read_at(file.get(), section.sh_offset, out, sizeof *out);
         }

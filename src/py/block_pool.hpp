@@ -7,7 +7,7 @@
 #pragma once
 
 #include "base/free_list.hpp"
-#include "py/python.hpp"
+#include "py/compat.hpp"
 
 #include <cstring>
 
@@ -35,7 +35,7 @@ class BlockPool {
         if (object == nullptr) [[unlikely]] {
             return allocate_untracked(type);
         }
-        forget_collection(object);
+        compat::forget_collection(object);
         Py_SET_REFCNT(object, 1);
         zero_fields(object, type);
         return object;
@@ -51,12 +51,6 @@ class BlockPool {
     }
 
   private:
-    // The collector's two words before the object: among others they say that the finalizer ran.
-    static void forget_collection(PyObject* object) noexcept {
-        auto* words = reinterpret_cast<std::uintptr_t*>(object);
-        words[-1] = words[-2] = 0;
-    }
-
     base::FreeList<256> blocks_;
 };
 

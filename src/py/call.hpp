@@ -1,6 +1,7 @@
-// Calls without tuples, and entering a context around a call.
+// Calls without tuples.
 #pragma once
 
+#include "base/growable.hpp"
 #include "py/ref.hpp"
 
 namespace bucle::py {
@@ -32,6 +33,32 @@ Ref call_method_kw(PyObject* self, PyObject* name, PyObject* kwnames, Args*... a
     return Ref::steal(PyObject_VectorcallMethod(
         name, stack, positional | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames));
 }
+
+// The arguments, borrowed, of a vectorcall whose number is known at run time only.
+class ArgStack {
+  public:
+    // False with MemoryError set.
+    [[nodiscard]] bool add(PyObject* const* args, Py_ssize_t count) noexcept {
+        for (Py_ssize_t i = 0; i < count; ++i) {
+            if (!add(args[i])) {
+                return false;
+            }
+        }
+        return true;
+    }
+    [[nodiscard]] bool add(PyObject* argument) noexcept {
+        if (!arguments_.push_back(argument)) {
+            PyErr_NoMemory();
+            return false;
+        }
+        return true;
+    }
+    PyObject* const* data() const noexcept { return arguments_.begin(); }
+    std::size_t size() const noexcept { return arguments_.size(); }
+
+  private:
+    base::Growable<PyObject*> arguments_;
+};
 
 inline Ref get_attr(PyObject* self, PyObject* name) noexcept {
     return Ref::steal(PyObject_GetAttr(self, name));

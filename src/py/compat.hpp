@@ -20,6 +20,8 @@ inline constexpr bool kStopIterationIsWrapped = PY_VERSION_HEX >= 0x030D0000;
 inline constexpr bool kUncancelClearsMustCancel = PY_VERSION_HEX >= 0x030D0000;
 // From 3.14 on the interpreter keeps the list of tasks and the current task in its thread state.
 inline constexpr bool kThreadStateKnowsTasks = PY_VERSION_HEX >= 0x030E0000;
+// Before, the text of the error does not say which attribute cannot be deleted.
+inline constexpr bool kUndeletableIsNamed = PY_VERSION_HEX >= 0x030E0000;
 inline constexpr bool kHasThreadSafeHandle = PY_VERSION_HEX >= 0x030E0000;
 inline constexpr bool kSecondInitRefused = PY_VERSION_HEX >= 0x030F0000;
 inline constexpr bool kContextTypeChecked = PY_VERSION_HEX >= 0x030F0000;
@@ -100,6 +102,13 @@ inline bool may_have_instance_dict(PyObject* self) noexcept {
     }
 #endif
     return Py_TYPE(self)->tp_dictoffset != 0;
+}
+
+// The collector keeps two words before an object, the same in all versions; among others they say
+// that the finalizer ran. For the memory of a dead object that is to become a new one.
+inline void forget_collection(PyObject* object) noexcept {
+    auto* words = reinterpret_cast<std::uintptr_t*>(object);
+    words[-1] = words[-2] = 0;
 }
 
 // From 3.13 on instances of some types are made with room for attributes behind their fields. Ours

@@ -18,6 +18,16 @@ PyObject* raise_value_error(const char* text) noexcept {
     return nullptr;
 }
 
+int raise_undeletable(PyObject* self, const char* name) noexcept {
+    if constexpr (compat::kUndeletableIsNamed) {
+        PyErr_Format(PyExc_AttributeError, "attribute '%s' of '%.100s' objects cannot be deleted",
+                     name, Py_TYPE(self)->tp_name);
+    } else {
+        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
+    }
+    return -1;
+}
+
 bool raise_os_error(int error) noexcept {
     errno = error;
     PyErr_SetFromErrno(PyExc_OSError);

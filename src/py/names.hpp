@@ -6,6 +6,7 @@
 // clang-format off: one name a line
 #define BUCLE_NAMES(X) \
     X(__class__) \
+    X(__dict__) \
     X(__name__) \
     X(_asyncgen_finalizer_hook) \
     X(_asyncgen_firstiter_hook) \

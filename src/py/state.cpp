@@ -135,18 +135,32 @@ bool import_iscoroutinefunction(State& state) noexcept {
     return state.iscoroutinefunction != nullptr;
 }
 
-CreateTaskRules find_create_task_rules() noexcept {
-    Ref loop = import_attribute("asyncio.base_events", "BaseEventLoop");
-    Ref method = loop ? Ref::steal(PyObject_GetAttrString(loop.get(), "create_task")) : Ref();
+struct Keywords {
+    long named = 0;
+    bool others = false; // **kwargs
+};
+
+// What a method of the installed asyncio takes by keyword only.
+Keywords keywords_of(const char* module_name, const char* type_name, const char* name) noexcept {
+    Ref type = import_attribute(module_name, type_name);
+    Ref method = type ? Ref::steal(PyObject_GetAttrString(type.get(), name)) : Ref();
     Ref code = method ? Ref::steal(PyObject_GetAttrString(method.get(), "__code__")) : Ref();
     Ref flags = code ? Ref::steal(PyObject_GetAttrString(code.get(), "co_flags")) : Ref();
     Ref named = flags ? Ref::steal(PyObject_GetAttrString(code.get(), "co_kwonlyargcount")) : Ref();
-    const bool others = named && (PyLong_AsLong(flags.get()) & CO_VARKEYWORDS) != 0;
-    const bool has_named = named && PyLong_AsLong(named.get()) > 0;
+    Keywords found;
+    if (named) {
+        found.named = PyLong_AsLong(named.get());
+        found.others = (PyLong_AsLong(flags.get()) & CO_VARKEYWORDS) != 0;
+    }
     PyErr_Clear();
-    return !others     ? CreateTaskRules::two_keywords
-           : has_named ? CreateTaskRules::more_keywords
-                       : CreateTaskRules::all_to_factory;
+    return found;
+}
+
+CreateTaskRules find_create_task_rules() noexcept {
+    const Keywords found = keywords_of("asyncio.base_events", "BaseEventLoop", "create_task");
+    return !found.others      ? CreateTaskRules::two_keywords
+           : found.named != 0 ? CreateTaskRules::more_keywords
+                              : CreateTaskRules::all_to_factory;
 }
 
 // asyncio.Future may be re-pointed at our own type already (a re-import after install()): the C
@@ -205,6 +219,8 @@ State* make_state() noexcept {
     state->zero = PyLong_FromLong(0);
     state->base_events = PyImport_ImportModule("asyncio.base_events");
     state->create_task_rules = find_create_task_rules();
+    state->watching_takes_context =
+        keywords_of("asyncio.selector_events", "BaseSelectorEventLoop", "_add_reader").named != 0;
     const std::lock_guard lock(detail::registry_mutex);
     State* kept = state.release();
     detail::registry()[id] = kept;

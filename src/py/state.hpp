@@ -129,6 +129,7 @@ struct State {
     PyObject* set_unless_cancelled = nullptr; // combine/sleep.cpp
     bool sleep_refuses_nan = false;           // what the installed asyncio does: see py/function
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
+    bool watching_takes_context = false;      // loop._add_reader(..., context=)
 };
 
 namespace detail {

@@ -96,6 +96,18 @@ TEST_CASE("Growable::extend_to adds empty items and never takes any away") {
     CHECK(items.size() == 100);
 }
 
+TEST_CASE("Growable::extend_to moves the items seldom when it is called for one more each time") {
+    Growable<int> items;
+    int moves = 0;
+    for (std::size_t size = 1; size <= 4096; ++size) {
+        const int* const before = items.begin();
+        REQUIRE(items.extend_to(size));
+        moves += items.begin() != before ? 1 : 0;
+    }
+    CHECK(items.size() == 4096);
+    CHECK(moves <= 13);
+}
+
 TEST_CASE(
     "a Growable without memory refuses, keeps what it has and destroys what it did not take") {
     int alive = 0;

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import gc
 import re
 import sys
@@ -146,6 +147,26 @@ def test_debug_mode_keeps_the_repr_and_the_source(loop: Any) -> None:
     loop.set_debug(False)
 
 
+class Unprintable:
+    def __call__(self) -> None:
+        return None
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_a_cancel_whose_repr_fails_cancels_all_the_same(loop: Any) -> None:
+    loop.set_debug(True)
+    callback = Unprintable()
+    for handle in (loop.call_soon(callback), loop.call_later(1000, callback)):
+        with pytest.raises(ZeroDivisionError):
+            handle.cancel()
+        assert handle.cancelled()
+        assert handle._callback is callback
+        handle.cancel()
+    loop.set_debug(False)
+
+
 def test_timers_compare_by_their_time(loop: Any) -> None:
     now = loop.time() + 1000
     early, late = loop.call_at(now, noop), loop.call_at(now + 1, noop)
@@ -281,3 +302,78 @@ def test_thread_safe_handles(loop: Any) -> None:
         assert isinstance(handle, events._ThreadSafeHandle)  # type: ignore[attr-defined]
     handle.cancel()
     assert handle.cancelled()
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("args", [(), (1, 2), (1, 2, 3, 4, 5)])
+def test_a_copy_is_another_handle_of_the_same_callback(
+    loop: Any, debug: bool, cancelled: bool, args: tuple[int, ...]
+) -> None:
+    loop.set_debug(debug)
+    seen: list[Any] = []
+
+    def callback(*given: int) -> None:
+        seen.append(given)
+
+    for handle in (loop.call_soon(callback, *args), loop.call_later(1000, callback, *args)):
+        if cancelled:
+            handle.cancel()
+        copied = copy.copy(handle)
+        assert type(copied) is type(handle)
+        for name in ("_callback", "_args", "_cancelled", "_source_traceback", "_repr", "_when"):
+            assert getattr(copied, name, None) == getattr(handle, name, None)
+        assert copied._loop is loop
+        assert copied._context is handle._context
+        assert masked(copied) == masked(handle)
+        handle.cancel()
+        assert copied.cancelled() is cancelled
+        if not cancelled:
+            copied._run()
+            assert seen.pop() == args
+    loop.set_debug(False)
+
+
+def test_a_copy_of_a_subclass_takes_its_attributes_along(impl: Implementation, loop: Any) -> None:
+    class Marked(impl.Handle):  # type: ignore[misc, name-defined]
+        pass
+
+    class Slotted(impl.TimerHandle):  # type: ignore[misc, name-defined]
+        __slots__ = ("mark", "unset")
+
+    for handle in (Marked(noop, (), loop), Slotted(5.0, noop, (), loop)):
+        handle.mark = "kept"
+        assert copy.copy(handle).mark == "kept"
+        assert not hasattr(copy.copy(handle), "unset")
+
+
+def test_the_attributes_of_a_handle_can_be_set(impl: Implementation, loop: Any) -> None:
+    seen: list[Any] = []
+    handle = impl.Handle(noop, (1, 2, 3), loop)
+    handle._callback = lambda *args: seen.append((args, variable.get()))
+    handle._args = ("new",)
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
+    context = contextvars.copy_context()
+    context.run(variable.set, "of the context")
+    handle._context = context
+    handle._run()
+    assert seen == [(("new",), "of the context")]
+    handle._cancelled = True
+    assert handle.cancelled()
+
+
+def test_a_handle_whose_constructor_never_ran_raises(impl: Implementation) -> None:
+    for kind in (impl.Handle, impl.TimerHandle):
+        with pytest.raises((AttributeError, TypeError)):
+            kind.__new__(kind)._run()
+
+
+def test_arguments_that_die_find_a_cancelled_handle(impl: Implementation, loop: Any) -> None:
+    class Argument:
+        def __del__(self) -> None:
+            seen.append((handle.cancelled(), handle._callback))
+
+    seen: list[Any] = []
+    handle = impl.Handle(noop, (Argument(), Argument()), loop)
+    handle.cancel()
+    assert seen == [(True, None)] * 2

@@ -54,3 +54,12 @@ def test_a_native_method_has_the_signature_of_its_twin(ours: Any, stock: Any) ->
         assert parameters(ours)[:2] == expected[:2]
     else:
         assert parameters(ours) == expected
+
+
+@pytest.mark.parametrize(("ours", "stock"), PAIRS)
+def test_a_native_type_says_what_it_is(ours: type[Any], stock: type[Any]) -> None:
+    said = vars(ours)["__doc__"]
+    assert said.endswith(".")
+    assert said != stock.__doc__
+    if stock is not asyncio.SelectorEventLoop:  # takes a selector
+        assert parameters(ours) == parameters(stock)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import STOCK, World, collect, outcome
+from tests.support import STOCK, Implementation, World, collect, outcome
 
 CancelledError = asyncio.CancelledError
 
@@ -404,3 +404,25 @@ def test_trap_22_an_overridden_await_is_used(world: World) -> None:
         return await Sub(loop=world.loop)
 
     assert world.run(wait()) == "mine"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["_asyncio_future_blocking", "_cancel_message", "_log_destroy_pending", "_log_traceback"],
+)
+def test_an_attribute_that_cannot_be_deleted_is_named_as_stock_names_it(
+    impl: Implementation, name: str
+) -> None:
+    async def nothing() -> None:
+        return None
+
+    loop = asyncio.new_event_loop()
+    said = []
+    for task_type in (STOCK.Task, impl.Task):
+        task = task_type(nothing(), loop=loop)
+        with pytest.raises(AttributeError) as info:
+            delattr(task, name)
+        said.append(str(info.value).replace("_asyncio.Task", "bucle.Task"))
+        loop.run_until_complete(task)
+    loop.close()
+    assert said[0] == said[1]

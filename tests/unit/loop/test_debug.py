@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from asyncio import constants
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.support import Implementation, World, outcome
+from tests.support import Implementation, World, collect, outcome
 
 
 def test_debug_follows_the_environment(impl: Implementation) -> None:
@@ -214,3 +215,29 @@ def test_everything_still_works_in_debug_mode(loop: Any) -> None:
     loop.set_debug(True)
     assert loop.run_until_complete(main()) == 45
     loop.set_debug(False)
+
+
+class Undecided:
+    """True so many times, and then an error."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __bool__(self) -> bool:
+        self.times -= 1
+        if self.times < 0:
+            raise ZeroDivisionError
+        return True
+
+
+@pytest.mark.parametrize("times", [0, 1], ids=["asked", "told"])
+def test_a_loop_that_cannot_be_made_leaves_no_trace(
+    impl: Implementation, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    if not impl.native:
+        pytest.skip("a stock loop that was not made warns that it was not closed")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.flags", SimpleNamespace(dev_mode=Undecided(times)))
+        with pytest.raises(ZeroDivisionError):
+            impl.new_loop()
+    collect()

@@ -7,6 +7,8 @@ without a crash and without a callback for the wrong one.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import inspect
 import os
 import socket
 import tempfile
@@ -134,9 +136,23 @@ def test_a_callback_that_removes_itself_and_its_neighbour(loop: Any) -> None:
         right.close()
 
 
-def test_callbacks_run_in_the_context_of_the_call(loop: Any, pair: Any) -> None:
-    import contextvars
+@pytest.mark.parametrize("method", ["add_reader", "add_writer", "_add_reader", "_add_writer"])
+def test_a_context_is_taken_where_asyncio_takes_one(loop: Any, pair: Any, method: str) -> None:
+    add = getattr(loop, method)
+    remove = getattr(loop, method.replace("add", "remove"))
+    context = contextvars.copy_context()
+    if "context" in inspect.signature(getattr(asyncio.SelectorEventLoop, method)).parameters:
+        assert add(pair[0].fileno(), print, context=context)._context is context
+        assert remove(pair[0].fileno())
+        return
+    with pytest.raises(
+        TypeError, match=rf"{method}\(\) got an unexpected keyword argument 'context'"
+    ):
+        add(pair[0].fileno(), print, context=context)
+    assert not remove(pair[0].fileno())
 
+
+def test_callbacks_run_in_the_context_of_the_call(loop: Any, pair: Any) -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
     left, right = pair
     seen: list[str] = []

@@ -7,6 +7,7 @@ through attributes everywhere and is the control.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,6 +50,21 @@ def test_time_is_used_for_call_later(loop: Any) -> None:
     handle = loop.call_later(2, print)
     assert handle.when() != 502.0
     handle.cancel()
+
+
+def test_an_overridden_call_at_gets_what_call_later_got(loop: Any) -> None:
+    real = loop.call_at
+    given: list[Any] = []
+
+    def call_at(when: float, *args: Any, context: Any = None) -> Any:
+        given.append((args, context))
+        return real(when, *args, context=context)
+
+    loop.call_at = call_at
+    context = contextvars.copy_context()
+    loop.call_later(1, print, *range(40), context=context).cancel()
+    loop.call_later(1, print).cancel()
+    assert given == [((print, *range(40)), context), ((print,), None)]
 
 
 def test_call_exception_handler_on_the_instance(loop: Any) -> None:
@@ -142,6 +158,61 @@ def closed(impl: Implementation) -> Any:
     loop = impl.new_loop()
     loop.close()
     return loop
+
+
+class OnlyForInstances:
+    """A method that raises where the class is asked for it."""
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        if instance is None:
+            raise ZeroDivisionError
+        return lambda: 700.0
+
+
+def test_the_class_is_not_asked_for_a_descriptor_of_the_users(impl: Implementation) -> None:
+    base: Any = type(closed(impl))
+
+    class Mine(base):
+        time = OnlyForInstances()
+
+    made = Mine()
+    assert made.call_later(2, print).when() == 702.0
+    del Mine.time
+    assert made.call_later(2, print).when() != 702.0
+    Mine.time = OnlyForInstances()
+    assert made.call_later(2, print).when() == 702.0
+    made.close()
+
+
+class StrangeKey:
+    """Has the hash of a method's name, and fails when it is compared with one."""
+
+    def __hash__(self) -> int:
+        return hash("call_soon")
+
+    def __eq__(self, other: object) -> bool:
+        raise ZeroDivisionError
+
+
+def test_a_flag_that_cannot_be_computed_is_an_error_of_the_assignment(
+    impl: Implementation, loop: Any
+) -> None:
+    if not impl.native:
+        pytest.skip("stock has no flags")
+
+    class Mine(type(loop)):  # type: ignore[misc]
+        pass
+
+    made = Mine()
+    vars(made)[StrangeKey()] = None
+    with pytest.raises(ZeroDivisionError):
+        made.time = lambda: 500.0
+    with pytest.raises(ZeroDivisionError):
+        Mine.note = None
+    vars(made).clear()
+    made.time = lambda: 500.0
+    assert made.call_later(2, print).when() == 502.0
+    made.close()
 
 
 def test_assignment_on_a_subclass_afterwards(impl: Implementation) -> None:

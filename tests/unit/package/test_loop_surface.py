@@ -7,6 +7,7 @@ or an attribute that its own transports rely on, fails here first.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import inspect
 import os
@@ -116,6 +117,15 @@ def test_arguments_by_name(loop: Any) -> None:
     os.close(read_fd)
     os.close(write_fd)
     assert set(ran) == {"soon", "threadsafe", "at", "later", "writer"}
+
+
+def test_the_coroutine_by_name_among_other_keywords(loop: Any) -> None:
+    context = contextvars.copy_context()
+    task = loop.create_task(name="named", coro=asyncio.sleep(0, "slept"), context=context)
+    assert task.get_name() == "named"
+    assert loop.run_until_complete(task) == "slept"
+    with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'coro'$"):
+        loop.create_task(name="named")
 
 
 async def echo_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
