@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from tests.support import VERSION, implementation
+from tests.support import implementation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,10 +38,6 @@ NAMES = (*SYNC, *QUEUES, *COMBINE, *TASKS, "run_coroutine_threadsafe", "wait", "
 # Taken before anything can install(): the oracle must stay stock.
 STOCK = SimpleNamespace(**{name: getattr(asyncio, name) for name in NAMES})
 STOCK_EAGER = getattr(asyncio, "eager_task_factory", None)
-
-# What an exception came out of.  The wait_for of 3.11 reads a future's result while it handles a
-# cancellation, and result() of a native future leaves that out of the exception's context.
-COMPARES_CONTEXTS = VERSION >= (3, 12)
 
 LARGE, EVERYDAY = 10_000, 300
 MOST_ACTS, MOST_TASKS, DEPTH = 24, 8, 2
@@ -180,8 +176,6 @@ def describe(error: BaseException | None, depth: int = 3) -> Any:
         return None
     inside = [describe(each, depth) for each in getattr(error, "exceptions", ())]
     cause, context = error.__cause__, error.__context__
-    if not COMPARES_CONTEXTS:
-        context = None
     chain = (describe(cause, depth - 1), describe(context, depth - 1), error.__suppress_context__)
     return (type(error).__name__, plain(str(error)), *inside, *(chain if any(chain) else ()))
 
@@ -231,7 +225,7 @@ class Run:
     """
 
     common = weights(
-        sleep=3, pause=1, fail=1, cancel=2, cleanup=1, swallow=1, in_time=2, waited_for=1
+        sleep=3, pause=1, fail=1, cancel=2, cleanup=1, handle=1, swallow=1, in_time=2, waited_for=1
     )
     own = weights()
     own_nesting: ClassVar[frozenset[str]] = frozenset()
@@ -239,7 +233,7 @@ class Run:
 
     def __init_subclass__(cls) -> None:
         cls.menu = weighted(cls.common | cls.own)
-        cls.nesting = cls.own_nesting | {"cleanup", "swallow", "in_time", "waited_for"}
+        cls.nesting = cls.own_nesting | {"cleanup", "handle", "swallow", "in_time", "waited_for"}
 
     menu: ClassVar[tuple[str, ...]]
     nesting: ClassVar[frozenset[str]]
@@ -368,6 +362,13 @@ class Run:
             me = asyncio.current_task()
             assert me is not None
             return ("swallowed", describe(error), me.uncancel() if number % 2 else None)
+
+    async def handle(self, label: str, number: int, inside: Any) -> None:
+        """What goes wrong meanwhile has what is being handled for its context."""
+        try:
+            raise Failure("handled")
+        except Failure:
+            await self.block(label, inside)
 
     async def in_time(self, label: str, number: int, inside: Any) -> Any:
         async with self.api.timeout(self.delay(number)) as timeout:
