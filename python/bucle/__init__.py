@@ -1,7 +1,8 @@
 """bucle: asyncio's core, native.
 
-An event loop on libuv with native Future, Task and handles, behind asyncio's own names and with
-asyncio's semantics. `bucle.run(main())` runs on it; `bucle.install()` makes asyncio itself use it.
+An event loop on libuv, and native futures, tasks, locks, queues and combinators, behind asyncio's
+own names and with asyncio's semantics. `bucle.run(main())` runs on such a loop; `bucle.install()`
+makes asyncio itself native.
 """
 
 from __future__ import annotations

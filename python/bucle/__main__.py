@@ -26,7 +26,7 @@ usage: python -m bucle [--as-uvloop] SCRIPT [ARGUMENT ...]
        python -m bucle [--as-uvloop] -m MODULE [ARGUMENT ...]
        python -m bucle info [--json]
 
-Run a Python program with asyncio's loop, Future and Task native.
+Run a Python program with asyncio's core native.
 
   --as-uvloop  also answer `import uvloop` with bucle
   --version    print bucle's version

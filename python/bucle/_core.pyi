@@ -6,6 +6,7 @@ class. What asyncio's own stubs already say of the base classes is not repeated.
 
 import asyncio
 from abc import ABCMeta
+from asyncio import sleep as sleep
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Executor
 from contextvars import Context
@@ -46,6 +47,9 @@ class Handle(asyncio.Handle, metaclass=ABCMeta): ...
 
 @disjoint_base
 class TimerHandle(asyncio.TimerHandle, metaclass=ABCMeta): ...
+
+@disjoint_base
+class Lock(asyncio.Lock, metaclass=ABCMeta): ...
 
 @disjoint_base
 class Loop(asyncio.AbstractEventLoop, metaclass=ABCMeta):

@@ -5,6 +5,7 @@ What a bug report needs and what answers "is it really used?"; one fact a line, 
 
 from __future__ import annotations
 
+import importlib
 import json
 import platform
 import sys
@@ -12,9 +13,10 @@ from typing import Any
 
 import bucle
 
-from . import _compat, _core
+from . import _compat, _core, installation
 
-_NATIVE_TYPES = ("Loop", "Future", "Task", "Handle", "TimerHandle")
+# Made by a loop, not taken from asyncio by name; what is, stands in installation.NAMES.
+_MADE_BY_A_LOOP = ("Loop", "Handle", "TimerHandle")
 
 
 def collect() -> dict[str, Any]:
@@ -27,16 +29,30 @@ def collect() -> dict[str, Any]:
         "platform": platform.platform(),
         "libuv": bucle.libuv_version(),
         "extension": _core.__file__,
-        "native": {name: _origin(getattr(bucle, name)) for name in _NATIVE_TYPES},
-        "standard_library": ["transports", "servers", "subprocesses", "TLS", "sync", "streams"],
+        "native": {name: _origin(name) for name in _native_names()},
+        "standard_library": ["transports", "servers", "subprocesses", "TLS", "streams"],
         "event_loop_policy": _compat.HAS_POLICIES,
         "self_test": _core.self_test(),
     }
 
 
-def _origin(kind: type[Any]) -> str:
-    base = kind.__mro__[1]
-    return f"{base.__module__}.{base.__qualname__}"
+def _native_names() -> list[str]:
+    names = [
+        name
+        for path, names in installation.NAMES.items()
+        for name in names
+        if hasattr(importlib.import_module(path), name)
+    ]
+    return [*_MADE_BY_A_LOOP, *names]
+
+
+def _origin(name: str) -> str:
+    """The name in the standard library of what ours stands for."""
+    native = getattr(bucle, name)
+    if isinstance(native, type):
+        base = next(base for base in native.__mro__ if base.__module__ != native.__module__)
+        return f"{base.__module__}.{base.__qualname__}"
+    return f"asyncio.{name}"
 
 
 def show(*, as_json: bool) -> None:
@@ -52,7 +68,7 @@ def show(*, as_json: bool) -> None:
         "python": f"{facts['python']} ({facts['executable']})",
         "libuv": facts["libuv"],
         "extension": facts["extension"],
-        "native": ", ".join(facts["native"]),
+        "native": ", ".join(sorted(facts["native"], key=str.lower)),
         "from asyncio": ", ".join(facts["standard_library"]),
         "policy": "bucle.EventLoopPolicy" if facts["event_loop_policy"] else "none in this Python",
         "self-test": f"{verdict}: {test['reason']}" if test["reason"] else verdict,

@@ -53,9 +53,9 @@ core::Step start_timer(core::Coroutine& co) noexcept {
     if (!future) {
         return core::Step::fail;
     }
-    co.kept = py::call_method(loop.get(), py::names().call_later, co.arguments[0].get(),
-                              py::state().set_unless_cancelled, future.get(),
-                              co.arguments[1].get());
+    co.kept =
+        py::call_method(loop.get(), py::names().call_later, co.arguments[0].get(),
+                        py::state().set_unless_cancelled, future.get(), co.arguments[1].get());
     return co.kept ? co.wait(std::move(future), kWaited) : core::Step::fail;
 }
 

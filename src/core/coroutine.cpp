@@ -46,7 +46,8 @@ PySendResult run(Coroutine& co, py::Ref error, PyObject** out) noexcept {
     for (;;) {
         if (co.waiting) {
             PyObject* got = nullptr;
-            const PySendResult outcome = resume_awaitable(co.waiting.get(), std::move(error), &got);
+            const PySendResult outcome =
+                resume_awaitable(co.waiting.get(), std::exchange(error, {}), &got);
             if (outcome == PYGEN_NEXT) {
                 co.state = Coroutine::State::suspended;
                 *out = got;
@@ -59,7 +60,7 @@ PySendResult run(Coroutine& co, py::Ref error, PyObject** out) noexcept {
             co.waiting.reset();
         }
         py::Ref result;
-        switch (co.body(co, std::move(value), std::move(error), result)) {
+        switch (co.body(co, std::exchange(value, {}), std::exchange(error, {}), result)) {
         case Step::wait:
             break;
         case Step::yield:
@@ -207,9 +208,8 @@ void finalize(PyObject* self) noexcept {
 
 int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
     const Coroutine& co = as_coroutine(self);
-    for (const py::Ref* ref :
-         {&co.function, &co.arguments[0], &co.arguments[1], &co.arguments[2], &co.waiting, &co.kept,
-          &co.frame}) {
+    for (const py::Ref* ref : {&co.function, &co.arguments[0], &co.arguments[1], &co.arguments[2],
+                               &co.waiting, &co.kept, &co.frame}) {
         if (const int stop = ref->visit(visit, arg); stop != 0) {
             return stop;
         }
@@ -263,13 +263,9 @@ bool make_coroutine_type(PyObject* module) noexcept {
         {Py_tp_members, members},
         {0, nullptr},
     };
-    const py::TypeRecipe recipe = {"bucle.coroutine",
-                                   slots,
-                                   sizeof(Coroutine) - sizeof(PyObject),
-                                   alignof(Coroutine),
-                                   nullptr,
-                                   nullptr,
-                                   Py_TPFLAGS_DISALLOW_INSTANTIATION};
+    const py::TypeRecipe recipe = {
+        "bucle.coroutine", slots,   sizeof(Coroutine) - sizeof(PyObject), alignof(Coroutine),
+        nullptr,           nullptr, Py_TPFLAGS_DISALLOW_INSTANTIATION};
     PyTypeObject* const type = py::make_type(module, recipe, nullptr);
     py::state().coroutine_type = type;
     return type != nullptr && hide_next(type);

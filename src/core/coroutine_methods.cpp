@@ -111,9 +111,8 @@ PyObject* coroutine_repr(PyObject* self) noexcept {
 
 void warn_never_awaited(PyObject* self) noexcept {
     const py::Ref name = py::Ref::steal(get_qualname(self, nullptr));
-    if (!name ||
-        PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%U' was never awaited",
-                         name.get()) < 0) {
+    if (!name || PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%U' was never awaited",
+                                  name.get()) < 0) {
         PyErr_WriteUnraisable(self);
     }
 }

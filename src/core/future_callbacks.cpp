@@ -65,8 +65,8 @@ Callback copy_of(const Callback& entry) noexcept {
 }
 
 py::Ref shown(const Callback& entry) noexcept {
-    py::Ref target = entry.kind == CallbackKind::waiter ? make_wakeup(entry.target.get())
-                                                        : entry.target.clone();
+    py::Ref target =
+        entry.kind == CallbackKind::waiter ? make_wakeup(entry.target.get()) : entry.target.clone();
     py::Ref context = entry.context ? entry.context.clone() : py::Ref::steal(PyContext_New());
     return target && context ? py::Ref::steal(PyTuple_Pack(2, target.get(), context.get()))
                              : py::Ref();
@@ -79,7 +79,8 @@ bool add_done_callback(PyObject* self, FutureCore& core, PyObject* function,
     if (!core.pending()) {
         return call_soon(core.loop.get(), function, self, context);
     }
-    return append(core, py::Ref::borrow(function), py::Ref::borrow(context), CallbackKind::function);
+    return append(core, py::Ref::borrow(function), py::Ref::borrow(context),
+                  CallbackKind::function);
 }
 
 bool add_waiter(FutureCore& core, PyObject* task) noexcept {

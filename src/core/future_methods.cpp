@@ -447,7 +447,7 @@ bool make_future_types(PyObject* module) noexcept {
         {0, nullptr},
     };
     const py::TypeRecipe recipe = {
-        "bucle.Future",    slots,      sizeof(FutureCore), alignof(FutureCore),
+        "bucle.Future",    slots,      sizeof(FutureCore),  alignof(FutureCore),
         state.base_future, state.meta, Py_TPFLAGS_BASETYPE, true};
     state.future_type = py::make_type(module, recipe, &future_offset);
     return state.future_type != nullptr && hide_next(state.future_type) &&

@@ -132,8 +132,7 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
 
 } // namespace
 
-bool report_failed_callback(Scheduler& scheduler, PyObject* callback,
-                            PyObject* argument) noexcept {
+bool report_failed_callback(Scheduler& scheduler, PyObject* callback, PyObject* argument) noexcept {
     py::Ref error = py::compat::take_exception();
     const py::Ref handle = make_handle(scheduler, callback, &argument, 1, nullptr);
     if (!handle) {

@@ -95,8 +95,7 @@ py::Ref make_observer(PyObject* owner, Notify notify, const char* name) noexcept
 bool observe(PyObject* future, PyObject* observer) noexcept {
     FutureCore* const core = is_exact_native(future) ? future_core(future) : nullptr;
     if (core == nullptr) {
-        return static_cast<bool>(
-            py::call_method(future, py::names().add_done_callback, observer));
+        return static_cast<bool>(py::call_method(future, py::names().add_done_callback, observer));
     }
     return core->pending() ? add_observer(*core, observer)
                            : call_soon(core->loop.get(), observer, future, nullptr);

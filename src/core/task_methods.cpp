@@ -363,9 +363,9 @@ bool make_task_type(PyObject* module) noexcept {
         {Py_tp_getset, getset},
         {0, nullptr},
     };
-    const py::TypeRecipe recipe = {"bucle.Task",       slots,           sizeof(TaskCore),
-                                   alignof(TaskCore),  state.base_task, state.meta,
-                                   Py_TPFLAGS_BASETYPE, true};
+    const py::TypeRecipe recipe = {
+        "bucle.Task",    slots,      sizeof(TaskCore),    alignof(TaskCore),
+        state.base_task, state.meta, Py_TPFLAGS_BASETYPE, true};
     state.task_type = py::make_type(module, recipe, &task_offset);
     return state.task_type != nullptr && make_task_list() && hide_next(state.task_type) &&
            py::add_getset(state.task_type, future_getset) &&

@@ -99,11 +99,10 @@ class Binding {
         for (int i = function_.positional; i != function_.positional + function_.keyword_only;
              ++i) {
             if (places_[i] == nullptr) {
-                places_[i] =
-                    function_.kwdefaults == nullptr
-                        ? nullptr
-                        : PyDict_GetItemWithError(function_.kwdefaults,
-                                                  PyTuple_GET_ITEM(function_.names, i));
+                places_[i] = function_.kwdefaults == nullptr
+                                 ? nullptr
+                                 : PyDict_GetItemWithError(function_.kwdefaults,
+                                                           PyTuple_GET_ITEM(function_.names, i));
                 if (places_[i] == nullptr) {
                     return false;
                 }
@@ -236,14 +235,12 @@ bool read_int(PyObject* code, const char* name, std::uint8_t& out) noexcept {
 bool read_signature(Function& function) noexcept {
     const Ref code = Ref::steal(PyObject_GetAttrString(function.twin, "__code__"));
     const Ref flags = code ? Ref::steal(PyObject_GetAttrString(code.get(), "co_flags")) : Ref();
-    Ref defaults = flags ? Ref::steal(PyObject_GetAttrString(function.twin, "__defaults__"))
-                         : Ref();
-    Ref kwdefaults = defaults ? Ref::steal(PyObject_GetAttrString(function.twin, "__kwdefaults__"))
-                              : Ref();
-    function.names =
-        kwdefaults ? PyObject_GetAttrString(code.get(), "co_varnames") : nullptr;
-    if (function.names == nullptr ||
-        !read_int(code.get(), "co_argcount", function.positional) ||
+    Ref defaults =
+        flags ? Ref::steal(PyObject_GetAttrString(function.twin, "__defaults__")) : Ref();
+    Ref kwdefaults =
+        defaults ? Ref::steal(PyObject_GetAttrString(function.twin, "__kwdefaults__")) : Ref();
+    function.names = kwdefaults ? PyObject_GetAttrString(code.get(), "co_varnames") : nullptr;
+    if (function.names == nullptr || !read_int(code.get(), "co_argcount", function.positional) ||
         !read_int(code.get(), "co_posonlyargcount", function.positional_only) ||
         !read_int(code.get(), "co_kwonlyargcount", function.keyword_only)) {
         return false;
@@ -352,7 +349,8 @@ bool twin_mentions(const char* stock_module, const char* path, const char* name)
     Ref object = Ref::steal(PyImport_ImportModule(stock_module));
     const Ref steps = Ref::steal(PyUnicode_FromString(path));
     const Ref dot = Ref::steal(PyUnicode_FromString("."));
-    const Ref names = steps && dot ? Ref::steal(PyUnicode_Split(steps.get(), dot.get(), -1)) : Ref();
+    const Ref names =
+        steps && dot ? Ref::steal(PyUnicode_Split(steps.get(), dot.get(), -1)) : Ref();
     for (Py_ssize_t i = 0; object && names && i != PyList_GET_SIZE(names.get()); ++i) {
         object = get_attr(object.get(), PyList_GET_ITEM(names.get(), i));
     }

@@ -12,7 +12,8 @@ namespace bucle::py {
 struct Function;
 
 // The arguments stand as the twin's code has them: those by position, those by keyword only, then
-// the tuple of *args and the dict of **kwargs where it takes such; defaults are filled in. Borrowed.
+// the tuple of *args and the dict of **kwargs where it takes such. Defaults are filled in. All are
+// borrowed.
 using FunctionBody = PyObject* (*)(Function& function, PyObject* const* args) noexcept;
 
 struct Function {

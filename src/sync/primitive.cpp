@@ -65,9 +65,9 @@ PyObject* primitive_repr(PyObject* self, py::Ref state, Py_ssize_t waiters) noex
     if (!head) {
         return nullptr;
     }
-    return waiters == 0 ? PyUnicode_FromFormat("<%U [%U]>", head.get(), state.get())
-                        : PyUnicode_FromFormat("<%U [%U, waiters:%zd]>", head.get(), state.get(),
-                                               waiters);
+    return waiters == 0
+               ? PyUnicode_FromFormat("<%U [%U]>", head.get(), state.get())
+               : PyUnicode_FromFormat("<%U [%U, waiters:%zd]>", head.get(), state.get(), waiters);
 }
 
 core::Step enter_by_name(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result) noexcept {

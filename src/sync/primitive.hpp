@@ -1,7 +1,7 @@
-// What the types of this room share: a C type whose base is the stock class of the same name, with
-// a `Core` behind the base's fields. A Core is a struct with `visit` and `clear` for what it owns; a
-// default one must be harmless, for objects whose __init__ never ran. Everything that the stock
-// class defines as a function, __init__ and __repr__ included, is a row of functions.
+// What the types of this room share: a C type whose base is the stock class of the same name, and a
+// Core behind the base's fields: a struct with `visit` and `clear` for what it owns. A default one
+// must be harmless, for objects whose __init__ never ran. All that the stock class defines as a
+// function, __init__ and __repr__ included, is a row of functions.
 #pragma once
 
 #include "core/coroutine.hpp"

@@ -96,7 +96,7 @@ def test_throw(sleep: Any, started: bool) -> None:
 def test_a_stop_iteration_cannot_look_like_a_return(sleep: Any) -> None:
     coro = sleep(0)
     coro.send(None)
-    with pytest.raises(RuntimeError, match="(coroutine|generator) raised StopIteration") as raised:
+    with pytest.raises(RuntimeError, match=r"(coroutine|generator) raised StopIteration") as raised:
         coro.throw(StopIteration(5))
     assert isinstance(raised.value.__cause__, StopIteration)
 

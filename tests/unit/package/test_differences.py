@@ -149,7 +149,8 @@ def test_native_coroutines_have_a_type_of_their_own(native: bool) -> None:
     made: Any = bucle.sleep(1) if native else asyncio.sleep(1)
     assert inspect.iscoroutine(made)
     assert isinstance(made, types.CoroutineType)
-    assert made.cr_frame.f_code is asyncio.tasks.sleep.__code__
+    frame: Any = made.cr_frame
+    assert frame.f_code is asyncio.tasks.sleep.__code__
     assert (type(made) is types.CoroutineType) is not native
     made.close()
 
