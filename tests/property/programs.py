@@ -154,9 +154,11 @@ def steps(choices: Choices, kind: type[Run], count: int, depth: int) -> tuple[St
     return tuple(found)
 
 
-# What differs from run to run, and the module of a class.  Some stock versions call a task "None"
-# when a factory makes it and it was given no name.
-PERSONAL = re.compile(r" at 0x[0-9a-f]+|(?<=name=')(?:Task-\d+|None)(?=')| coro=<.*?>(?= |>)")
+# What differs from run to run, where a function of Python stands, and the module of a class.  Some
+# stock versions call a task "None" when a factory makes it and it was given no name.
+PERSONAL = re.compile(
+    r" at 0x[0-9a-f]+| at [^\s,\]>]+:\d+|(?<=name=')(?:Task-\d+|None)(?=')| coro=<.*?>(?= |>)"
+)
 MODULE = re.compile(r"<(?:\w+\.)+(?=\w+ object|_?[A-Z])")
 
 
@@ -261,6 +263,10 @@ class Run:
         """Some ticks and a bit: no two deadlines are equal, for a heap promises no order then."""
         self.deadlines += 1
         return number % 3 + self.deadlines * 1e-6
+
+    def over(self) -> float:
+        """A delay that is over at once, with a deadline of its own all the same."""
+        return -self.delay(0)
 
     # From outside the tasks.
 

@@ -191,7 +191,7 @@ class Wait(Combined):
     own_nesting = frozenset({"wait"})
 
     async def wait(self, label: str, number: int, inside: Any) -> Any:
-        timeout = self.delay(number // 3) if number % 4 else (None, 0, -1)[number // 4 % 3]
+        timeout = self.delay(number // 3) if number % 4 else (None, self.over())[number // 4 % 2]
         ends = (asyncio.ALL_COMPLETED, asyncio.FIRST_COMPLETED, asyncio.FIRST_EXCEPTION)
         futures = self.started(label, inside)
         for future in futures:
@@ -253,7 +253,7 @@ class AsCompleted(Combined):
         return done[:1] + [future for future in futures if not future.done()]
 
     def patience(self, number: int) -> Any:
-        return self.delay(number) if number % 3 else (None, 0)[number // 3 % 2]
+        return self.delay(number) if number % 3 else (None, self.over())[number // 3 % 2]
 
     async def as_completed(self, label: str, number: int, inside: Any) -> Any:
         count = 0
