@@ -3,7 +3,7 @@
 What stands inside a step are its awaitables: a future of the pool, an earlier task, or a coroutine
 that does just that one step.  A task waits for earlier tasks only: who waits in a circle is
 cancelled for ever.  asyncio keeps some tasks in sets, whose order is that of their addresses; the
-programs avoid what depends on it, and a stock TaskGroup gets a set that keeps the order.
+programs avoid what depends on it, and a TaskGroup gets a set that has an order.
 """
 
 from __future__ import annotations
@@ -37,14 +37,11 @@ pytestmark = [
 POOL = 4
 
 
-class InOrder(dict[Any, None]):
-    """As much of a set as a TaskGroup needs."""
+class InOrder(set[Any]):
+    """A set of tasks whose order is that of their names."""
 
-    def add(self, item: Any) -> None:
-        self[item] = None
-
-    def discard(self, item: Any) -> None:
-        self.pop(item, None)
+    def __iter__(self) -> Any:
+        return iter(sorted(super().__iter__(), key=lambda task: task.get_name()))
 
 
 class Combined(Run):
@@ -377,8 +374,8 @@ class TaskGroup(Combined):
         group = self.api.TaskGroup()
         self.groups.append(group)
         async with group as entered:
-            if type(group) is asyncio.TaskGroup:
-                group._tasks = InOrder()  # type: ignore[assignment]
+            if type(group._tasks) is set:
+                group._tasks = InOrder()
             self.note(label, "in the group", entered is group)
             for place, step in enumerate(inside):
                 name = f"{label}.{place}"
