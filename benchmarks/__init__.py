@@ -1,7 +1,8 @@
 """Benchmarks of bucle beside asyncio and the other event loops.
 
-Run as ``python -m benchmarks core``. One file a subject holds the workloads; the other files
-are the harness: ``loops`` (who is compared), ``sample`` (one measurement in a fresh process),
-``compare`` (the interleaved rounds), ``report`` (statistics, tables, JSON) and ``publish`` (figures
-in the README and the manual).
+Run as ``python -m benchmarks core`` (or ``sync``, ``combine``, ``memory``). One file a subject
+holds the workloads; the other files are the harness: ``subjects`` (their list), ``workload`` (what
+one is), ``loops`` (who is compared), ``sample`` (one measurement in a fresh process), ``compare``
+(the interleaved rounds), ``report`` (statistics, tables, JSON) and ``publish`` (figures in the
+README and the manual).
 """

@@ -17,8 +17,6 @@ from benchmarks.loops import DEFAULT, PAIRS
 from benchmarks.report import document, markdown
 from benchmarks.subjects import SUBJECTS
 
-PAIR_WORKLOADS = "sleep_zero,create_task,gather_1000,future_wakeup"
-
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
@@ -31,7 +29,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write all samples to this file")
     parser.add_argument("--absolute", action="store_true", help="also microseconds a loop")
     parser.add_argument(
-        "--pairs", action="store_true", help="mixed pairs: either Task on the other's loop"
+        "--pairs",
+        action="store_true",
+        help="mixed pairs: tasks or names of one on the other's loop",
     )
     return parser.parse_args()
 
@@ -44,8 +44,8 @@ def main() -> None:
         return
     subject = SUBJECTS[options.subject]
     names = options.loops.split(",") if options.loops else PAIRS if options.pairs else DEFAULT
-    only = options.only or (PAIR_WORKLOADS if options.pairs else None)
-    workloads = only.split(",") if only else list(subject)
+    shown = [name for name, workload in subject.items() if workload.pairs or not options.pairs]
+    workloads = options.only.split(",") if options.only else shown or list(subject)
     unknown = [name for name in workloads if name not in subject]
     if unknown:
         sys.exit(f"unknown workloads: {', '.join(unknown)}; known: {', '.join(subject)}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from benchmarks.loops import CONTENDERS, REFERENCE
+from benchmarks.subjects import SUBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,9 @@ SAMPLE_TIME_LIMIT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Seconds per operation in one process, and what a fixed piece of work took there.
+    """What an operation took in one process, and what a fixed piece of work took there.
 
+    `wall` and `cpu` are seconds, or what the subject's unit says of them.
     `preempted` is how much longer than its CPU time that took: what others had of the processor.
     """
 
@@ -64,11 +66,18 @@ class Run:
         return [sample for cell in self.cells.values() for sample in cell.samples.values()]
 
 
-def _child(arguments: list[str], time_limit: float) -> tuple[dict[str, object], str | None]:
+def _child(
+    arguments: list[str], time_limit: float, environment: dict[str, str] | None = None
+) -> tuple[dict[str, object], str | None]:
     command = [sys.executable, "-m", "benchmarks.sample", *arguments]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=time_limit, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=time_limit,
+            check=False,
+            env=os.environ | (environment or {}),
         )
     except subprocess.TimeoutExpired:
         return {}, f"no answer within {time_limit:.0f} s"
@@ -100,10 +109,10 @@ def rotation(names: list[str], rounds: int) -> Iterator[tuple[int, list[str]]]:
         yield number, names[shift:] + names[:shift]
 
 
-def _take(cell: Cell, number: int, arguments: list[str]) -> None:
+def _take(cell: Cell, number: int, arguments: list[str], environment: dict[str, str]) -> None:
     if cell.failure is not None:
         return
-    answer, failure = _child(arguments, SAMPLE_TIME_LIMIT)
+    answer, failure = _child(arguments, SAMPLE_TIME_LIMIT, environment)
     if failure is None:
         values = [float(str(answer[key])) for key in ("wall", "cpu", "calibration", "preempted")]
         cell.samples[number] = Sample(*values)
@@ -136,7 +145,7 @@ def compare(
             shift = place % len(order)
             for name in order[shift:] + order[:shift]:
                 arguments = ["run", subject, workload, name, str(seconds)]
-                _take(cells[workload, name], number, arguments)
+                _take(cells[workload, name], number, arguments, SUBJECTS[subject].environment)
         run.load.append(os.getloadavg())
     if progress.isatty():
         print("\r\033[K", end="", file=progress)

@@ -154,7 +154,7 @@ def call_soon_threadsafe_foreign(bench: Bench) -> None:
     thread.join()
 
 
-@CORE.workload("sleep(0)", size=5_000)
+@CORE.workload("sleep(0)", size=5_000, pairs=True)
 def sleep_zero(bench: Bench) -> None:
     """Step one task again and again."""
 
@@ -181,7 +181,7 @@ def sleep_zero_100(bench: Bench) -> None:
         bench.loop.run_until_complete(main())
 
 
-@CORE.workload("asyncio.create_task + await", size=5_000)
+@CORE.workload("asyncio.create_task + await", size=5_000, pairs=True)
 def create_task(bench: Bench) -> None:
     """Make a task by asyncio's function and await it."""
 
@@ -206,7 +206,7 @@ def loop_create_task(bench: Bench) -> None:
         loop.run_until_complete(main())
 
 
-@CORE.workload("gather of 1000", size=5_000)
+@CORE.workload("gather of 1000", size=5_000, pairs=True)
 def gather_1000(bench: Bench) -> None:
     """Gather a thousand coroutines that finish at once."""
 
@@ -218,7 +218,7 @@ def gather_1000(bench: Bench) -> None:
         bench.loop.run_until_complete(main())
 
 
-@CORE.workload("future woken by call_soon", size=5_000)
+@CORE.workload("future woken by call_soon", size=5_000, pairs=True)
 def future_wakeup(bench: Bench) -> None:
     """Await a future that a callback resolves."""
     loop = bench.loop

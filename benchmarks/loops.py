@@ -80,6 +80,12 @@ def _load_native_tasks() -> LoopFactory:
     return _with_tasks(asyncio.SelectorEventLoop, _bucle().Task)
 
 
+def _load_native_names() -> LoopFactory:
+    stock_task = asyncio.Task
+    _bucle().install()
+    return _with_tasks(asyncio.SelectorEventLoop, stock_task)
+
+
 def _load_stock_factory() -> LoopFactory:
     return _with_tasks(asyncio.SelectorEventLoop, asyncio.Task)
 
@@ -96,6 +102,7 @@ CONTENDERS = {
         Contender("bucle+install", "bucle", _load_installed),
         Contender("bucle, stock Task", "bucle", _load_stock_tasks, by_default=False),
         Contender("asyncio, native Task", "bucle", _load_native_tasks, by_default=False),
+        Contender("asyncio, native names", "bucle", _load_native_names, by_default=False),
         Contender("asyncio, task factory", None, _load_stock_factory, by_default=False),
     )
 }

@@ -3,7 +3,7 @@
 A page names a result between ``<!-- figures NAME -->`` and ``<!-- end of figures -->``;
 what stands between them is made from ``benchmarks/results/NAME.json``. A test checks that it was.
 CPU time is what is published: it bears a loaded machine. The exception is a workload that waits,
-where waiting is the point.
+where waiting is the point. Of memory it is the C heap, which misses nothing.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ def _with_bold_best(cells: list[str]) -> list[str]:
 def table(result: dict[str, Any]) -> str:
     """Return one result as a Markdown table, the fastest loops of each row in bold."""
     subject = SUBJECTS[result["subject"]]
+    unit = subject.unit
     loops = [name for name in result["versions"] if name != REFERENCE]
     lines = [
-        f"| times asyncio | asyncio, us | {' | '.join(loops)} |",
+        f"| {unit.ratio} | asyncio, {unit.name} | {' | '.join(loops)} |",
         f"| --- | {' | '.join(['---:'] * (len(loops) + 1))} |",
     ]
     entries = {(entry["workload"], entry["loop"]): entry for entry in result["results"]}
@@ -56,7 +57,7 @@ def table(result: dict[str, Any]) -> str:
             continue
         clock = "wall" if name in WAITING else "cpu"
         samples = sorted(entries[name, REFERENCE][clock])
-        reference = samples[len(samples) // 2] * 1e6
+        reference = samples[len(samples) // 2] * unit.scale
         digits = 2 if reference < 10 else 0
         cells = _with_bold_best([_times(entries[name, loop], clock) for loop in loops])
         lines.append(f"| {workload.title} | {reference:.{digits}f} | {' | '.join(cells)} |")

@@ -142,25 +142,32 @@ def ratios_table(run: Run, clock: str) -> str:
     for workload in run.workloads():
         cells = [_ratio_cell(run, workload, name, clock) for name in loops]
         rows.append([subject[workload].title, *cells, _best(run, workload, clock)])
-    return _table(["times asyncio", *loops, "fastest"], rows)
+    return _table([subject.unit.ratio, *loops, "best"], rows)
 
 
-def _microseconds(samples: dict[int, Sample], clock: str) -> str:
+def _absolute(samples: dict[int, Sample], clock: str, scale: float) -> str:
     if not samples:
         return "-"
-    spread = Spread.of([getattr(sample, clock) * 1e6 for sample in samples.values()])
+    spread = Spread.of([getattr(sample, clock) * scale for sample in samples.values()])
     digits = 3 if spread.median < 1 else 2 if spread.median < 100 else 0
     return f"{spread.median:.{digits}f} ±{spread.relative * 50:.0f}%"
 
 
 def absolute_table(run: Run, clock: str) -> str:
-    """Return microseconds per operation: the median and half the interquartile range."""
+    """Return microseconds (or bytes) of each: the median and half the interquartile range."""
     subject = SUBJECTS[run.subject]
+    unit = subject.unit
     rows = [
-        [subject[w].title, *[_microseconds(run.cells[w, n].samples, clock) for n in run.versions]]
-        for w in run.workloads()
+        [
+            subject[workload].title,
+            *[
+                _absolute(run.cells[workload, name].samples, clock, unit.scale)
+                for name in run.versions
+            ],
+        ]
+        for workload in run.workloads()
     ]
-    return _table([f"us of {clock} time", *run.versions], rows)
+    return _table([unit.readings[clock][0], *run.versions], rows)
 
 
 def markdown(run: Run, *, absolute: bool) -> str:
@@ -175,17 +182,13 @@ def markdown(run: Run, *, absolute: bool) -> str:
         "",
         f"{run.rounds} rounds, {facts['date']}. Load average by round: {loads}.",
         f"Noise, by the same work in every process: {spread:.0%}: {verdict}.",
-        "",
-        "Wall time, how many times as fast as asyncio (~ where the quartiles spread over 20 %):",
-        "",
-        ratios_table(run, "wall"),
-        "",
-        "CPU time of the whole process, helper threads included:",
-        "",
-        ratios_table(run, "cpu"),
     ]
+    readings = SUBJECTS[run.subject].unit.readings
+    for clock, (_, sentence) in readings.items():
+        lines += ["", sentence, "", ratios_table(run, clock)]
     if absolute:
-        lines += ["", absolute_table(run, "wall"), "", absolute_table(run, "cpu")]
+        for clock in readings:
+            lines += ["", absolute_table(run, clock)]
     lines += [f"\nNot measured: {name}: {reason}" for name, reason in run.missing.items()]
     for (workload, name), cell in run.cells.items():
         if cell.failure is not None:

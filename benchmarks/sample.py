@@ -34,7 +34,7 @@ def calibrate(watch: Stopwatch) -> None:
 
 
 def measure(workload: Workload, make_loop: LoopFactory, seconds: float) -> dict[str, Any]:
-    """Repeat a workload on one loop and return seconds per operation."""
+    """Repeat a workload on one loop and return the readings per operation."""
     loop = make_loop()
     asyncio.set_event_loop(loop)
     walls: list[float] = []

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmarks.combine import COMBINE
 from benchmarks.core import CORE
+from benchmarks.memory import MEMORY_USE
+from benchmarks.sync import SYNC
 
 if TYPE_CHECKING:
     from benchmarks.workload import Subject
 
-SUBJECTS: dict[str, Subject] = {"core": CORE}
+SUBJECTS: dict[str, Subject] = {
+    "core": CORE,
+    "sync": SYNC,
+    "combine": COMBINE,
+    "memory": MEMORY_USE,
+}

@@ -42,6 +42,48 @@ class Stopwatch:
         self.cpu += time.process_time() - self._cpu_start
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What the two readings of a sample are, and how they are shown.
+
+    Each reading has what stands above its absolute figures and above its ratios.
+    """
+
+    name: str
+    scale: float
+    ratio: str
+    readings: dict[str, tuple[str, str]]
+
+
+TIME = Unit(
+    "us",
+    1e6,
+    "times asyncio",
+    {
+        "wall": (
+            "us of wall time",
+            "Wall time, how many times as fast as asyncio (~: the quartiles spread over 20 %):",
+        ),
+        "cpu": ("us of cpu time", "CPU time of the whole process, helper threads included:"),
+    },
+)
+MEMORY = Unit(
+    "bytes",
+    1.0,
+    "times less",
+    {
+        "wall": (
+            "bytes, traced",
+            "Bytes from Python's allocators (tracemalloc), how many times less than asyncio:",
+        ),
+        "cpu": (
+            "bytes of heap",
+            "Bytes in use of the C heap, native code's own and the allocator's included:",
+        ),
+    },
+)
+
+
 @dataclass(slots=True)
 class Bench:
     """What one batch works with."""
@@ -60,18 +102,32 @@ class Workload:
     title: str
     size: int
     run: Callable[[Bench], None]
+    pairs: bool = False
 
 
 class Subject(dict[str, Workload]):
-    """The workloads of one file, in the order in which they are written."""
+    """The workloads of one file, in the order in which they are written.
+
+    `environment` is what the sampling processes need beside their caller's.
+    """
+
+    def __init__(self, unit: Unit = TIME, environment: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self.unit = unit
+        self.environment = environment or {}
 
     def workload(
-        self, title: str, *, size: int
+        self, title: str, *, size: int, pairs: bool = False
     ) -> Callable[[Callable[[Bench], None]], Callable[[Bench], None]]:
-        """Register the decorated function under its own name."""
+        """Register the decorated function under its own name; `pairs`: by ``--pairs``, too."""
 
         def register(run: Callable[[Bench], None]) -> Callable[[Bench], None]:
-            self[run.__name__] = Workload(run.__name__, title, size, run)
+            self[run.__name__] = Workload(run.__name__, title, size, run, pairs)
             return run
 
         return register
+
+    def take(self, other: Subject, *names: str) -> None:
+        """Have workloads of another subject in this one, too."""
+        for name in names:
+            self[name] = other[name]

@@ -2,7 +2,6 @@
 #include "combine/combine.hpp"
 
 #include "core/coroutine.hpp"
-#include "core/handle.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -60,10 +59,8 @@ core::Step start_timer(core::Coroutine& co) noexcept {
     return co.kept ? co.wait(std::move(future), kWaited) : core::Step::fail;
 }
 
+// By its method, which has the loop count it: cancelled timers are taken out when they are many.
 bool cancel_timer(PyObject* handle) noexcept {
-    if (core::HandleCore* core = core::handle_core(handle)) [[likely]] {
-        return core::cancel_handle(handle, *core);
-    }
     return static_cast<bool>(py::call_method(handle, py::names().cancel));
 }
 

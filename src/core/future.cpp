@@ -192,7 +192,7 @@ py::Ref future_result(PyObject*, FutureCore& core) noexcept {
     if (core.state == FutureState::cancelled) {
         py::Ref error = make_cancelled_error(core);
         if (error) {
-            py::compat::put_exception(std::move(error));
+            py::raise(std::move(error));
         }
         return {};
     }
@@ -212,7 +212,7 @@ py::Ref future_result(PyObject*, FutureCore& core) noexcept {
     if (PyException_SetTraceback(exception.get(), traceback ? traceback.get() : Py_None) < 0) {
         return {};
     }
-    py::compat::put_exception(std::move(exception));
+    py::raise(std::move(exception));
     return {};
 }
 

@@ -94,4 +94,8 @@ void raise_chained(Ref exception, Ref context) noexcept {
     compat::put_exception(std::move(exception));
 }
 
+void raise(Ref exception) noexcept {
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())), exception.get());
+}
+
 } // namespace bucle::py

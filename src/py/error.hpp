@@ -40,4 +40,7 @@ void set_context(PyObject* exception, PyObject* context) noexcept;
 // Raises `exception` (an instance) with `context` as its context when it has none.
 void raise_chained(Ref exception, Ref context) noexcept;
 
+// Raises an instance as Python's `raise` does: what is being handled becomes its context.
+void raise(Ref exception) noexcept;
+
 } // namespace bucle::py

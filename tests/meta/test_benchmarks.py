@@ -133,6 +133,32 @@ def test_missing_loop_is_reported() -> None:
     assert len(run.cells["call_soon", REFERENCE].samples) == 1
 
 
+def test_a_subject_says_what_its_figures_are() -> None:
+    """Bytes are neither called microseconds nor scaled like them."""
+    reference = {("queue", REFERENCE): Cell({0: Sample(3000.0, 3200.0, 1.0)})}
+    run = Run("memory", {REFERENCE: "1"}, {}, reference, 1, [(0.0, 0.0, 0.0)])
+    report = markdown(run, absolute=True)
+    assert "| bytes of heap | asyncio |" in report
+    assert "| a Queue | 3200 ±0% |" in report
+    assert "us of" not in report
+
+
+def test_a_subject_can_need_an_environment() -> None:
+    """What weighs memory has Python take all of it where it is weighed."""
+    run = compare("memory", ["future"], [REFERENCE], rounds=1, seconds=0.0, progress=io.StringIO())
+    (sample,) = run.samples()
+    assert sample.wall > 100
+    assert sample.cpu > 100
+
+
+def test_pairs_have_workloads_of_their_own() -> None:
+    """`--pairs` finds some of each subject's where pairs differ in speed."""
+    for subject in ("core", "sync", "combine"):
+        marked = [workload.pairs for workload in SUBJECTS[subject].values()]
+        assert any(marked)
+        assert not all(marked)
+
+
 def test_document_keeps_every_sample() -> None:
     """The JSON has all samples and what is needed to judge them."""
     run = made_run({REFERENCE: [4.0, 8.0], "bucle": [1.0, 2.0]})
@@ -142,10 +168,12 @@ def test_document_keeps_every_sample() -> None:
     assert {"cpu", "kernel", "libc", "python", "python_flags"} <= answer["machine"].keys()
 
 
-@pytest.mark.parametrize("name", SUBJECTS["core"])
-def test_workload_measures_something_and_leaves_nothing(name: str) -> None:
-    """Each workload runs on stock asyncio, times a part of itself and leaves no task behind."""
-    workload = SUBJECTS["core"][name]
+@pytest.mark.parametrize(
+    ("subject", "name"), [(subject, name) for subject in SUBJECTS for name in SUBJECTS[subject]]
+)
+def test_workload_measures_something_and_leaves_nothing(subject: str, name: str) -> None:
+    """Each workload runs on stock asyncio, measures a part of itself and leaves no task behind."""
+    workload = SUBJECTS[subject][name]
     loop = asyncio.SelectorEventLoop()
     try:
         bench = Bench(asyncio.SelectorEventLoop, loop, max(1, workload.size // 10))
@@ -153,6 +181,7 @@ def test_workload_measures_something_and_leaves_nothing(name: str) -> None:
             bench.size = workload.size  # thousands and hundreds are units of some
         workload.run(bench)
         assert bench.watch.wall > 0
+        assert bench.watch.cpu > 0
         assert asyncio.all_tasks(loop) == set()
     finally:
         loop.close()

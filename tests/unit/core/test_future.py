@@ -213,6 +213,30 @@ def test_result_raises_the_same_object_and_its_traceback_does_not_grow(world: Wo
     assert depths == expected
 
 
+def test_what_is_handled_becomes_the_context(world: World) -> None:
+    async def waits(future: Any) -> None:
+        await future
+
+    def by_result(future: Any) -> None:
+        future.result()
+
+    def by_await(future: Any) -> None:
+        waits(future).send(None)
+
+    failed, cancelled = world.future(), world.future()
+    failed.set_exception(ValueError("failed"))
+    cancelled.cancel("cancelled")
+    for future, kind in ((failed, ValueError), (cancelled, asyncio.CancelledError)):
+        for ask in (by_result, by_await):
+            with pytest.raises(kind) as caught:
+                try:
+                    raise KeyError(ask)
+                except KeyError as handled:
+                    expected = handled
+                    ask(future)
+            assert caught.value.__context__ is expected
+
+
 def test_result_restores_the_traceback_taken_at_set_exception(world: World) -> None:
     try:
         raise KeyError("first seen here")
