@@ -26,6 +26,11 @@ core::Step end_wait(core::Coroutine& co, py::Ref error, py::Ref& result) noexcep
             return core::Step::fail;
         }
     }
+    const py::Ref context = py::Ref::steal(PyException_GetContext(error.get()));
+    if (co.stage == kRelockingCancelled && !context) {
+        py::raise(std::move(error)); // long after it was caught: what the program handles counts
+        return core::Step::fail;
+    }
     return core::fail_with(std::move(error));
 }
 

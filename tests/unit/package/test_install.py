@@ -6,10 +6,12 @@ In subprocesses, since what is swapped belongs to the whole process.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 
 import pytest
 
+from bucle.installation import LOOP_NAMES, NAMES
 from tests.support import check_script
 
 STATE = """
@@ -39,19 +41,66 @@ for _ in range(3):
 print(*(f"{module}.{name}" for module, name in changed))
 """
     )
-    names = check_script(source).split()
-    expected = {
-        "asyncio.Future",
-        "asyncio.Task",
-        "asyncio.futures.Future",
-        "asyncio.tasks.Task",
-        "asyncio.events._event_loop_policy",
-    }
-    if hasattr(asyncio, "eager_task_factory"):
-        expected |= {"asyncio.eager_task_factory", "asyncio.tasks.eager_task_factory"}
-    if hasattr(asyncio, "EventLoop"):
-        expected |= {"asyncio.EventLoop", "asyncio.unix_events.EventLoop"}
-    assert set(names) == expected
+    changed = set(check_script(source).split())
+    expected = set()
+    for path, names in {**NAMES, **LOOP_NAMES}.items():
+        for name in names:
+            if hasattr(importlib.import_module(path), name):
+                expected.add(f"{path}.{name}")
+                if hasattr(asyncio, name):
+                    expected.add(f"asyncio.{name}")
+    if not LOOP_NAMES["asyncio.events"]:
+        expected.add("asyncio.events._event_loop_policy")
+    assert expected <= changed
+    # Other modules of asyncio that took one of the names from where it is defined.
+    known = {name.rpartition(".")[2] for name in expected}
+    assert {name.rpartition(".")[2] for name in changed} <= known
+
+
+def test_the_loop_alone() -> None:
+    source = """
+    import asyncio, bucle
+    names = {name: getattr(asyncio, name) for name in ("Future", "Task", "Queue", "sleep")}
+    async def main():
+        return type(asyncio.get_running_loop()), type(asyncio.current_task())
+    bucle.install(loop_only=True)
+    bucle.install(loop_only=True)
+    assert all(getattr(asyncio, name) is stock for name, stock in names.items())
+    assert asyncio.run(main()) == (bucle.Loop, bucle.Task)
+    bucle.install()
+    assert asyncio.Queue is bucle.Queue and asyncio.sleep is bucle.sleep
+    bucle.install(loop_only=True)
+    assert asyncio.Queue is bucle.Queue
+    assert asyncio.run(main()) == (bucle.Loop, bucle.Task)
+    bucle.uninstall()
+    assert all(getattr(asyncio, name) is stock for name, stock in names.items())
+    assert asyncio.run(main()) != (bucle.Loop, bucle.Task)
+    """
+    assert check_script(source) == ""
+
+
+def test_from_many_threads() -> None:
+    source = """
+    import asyncio, threading, bucle
+    stock = asyncio.Queue
+    barrier = threading.Barrier(8)
+    def work(number):
+        for _ in range(50):
+            barrier.wait()
+            bucle.install(loop_only=number % 2 == 0)
+            barrier.wait()
+            if number == 0:
+                assert asyncio.Queue is bucle.Queue
+            barrier.wait()
+            bucle.uninstall()
+            barrier.wait()
+            if number == 0:
+                assert asyncio.Queue is stock
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    """
+    assert check_script(source) == ""
 
 
 def test_install_is_idempotent() -> None:

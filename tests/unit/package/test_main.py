@@ -188,7 +188,7 @@ def test_info_tells_versions_and_what_is_native(tmp_path: Path) -> None:
     facts = dict(line.split(maxsplit=1) for line in ours.stdout.splitlines())
     assert facts["bucle"] == bucle.__version__
     assert facts["libuv"] == bucle.libuv_version()
-    assert facts["native"] == "Loop, Future, Task, Handle, TimerHandle"
+    assert {"Loop", "Task", "Queue", "gather"} <= set(facts["native"].split(", "))
     assert facts["self-test"].startswith("passed")
 
 
@@ -197,7 +197,12 @@ def test_info_as_json(tmp_path: Path) -> None:
     facts = json.loads(ours.stdout)
     assert facts["libuv"] == bucle.libuv_version()
     assert facts["self_test"]["registered_tasks"] is True
-    assert set(facts["native"]) == {"Loop", "Future", "Task", "Handle", "TimerHandle"}
+    of_asyncio = {
+        name for names in NAMES.values() for name in names if name in bucle.__all__
+    }
+    assert set(facts["native"]) == {"Loop", "Handle", "TimerHandle"} | of_asyncio
+    assert facts["native"]["Queue"] == "asyncio.queues.Queue"
+    assert facts["native"]["gather"] == "asyncio.gather"
 
 
 @pytest.mark.parametrize("arguments", [[], ["-m"], ["--unknown"], ["info", "--yaml"]])
