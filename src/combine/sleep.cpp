@@ -2,6 +2,7 @@
 #include "combine/combine.hpp"
 
 #include "core/coroutine.hpp"
+#include "core/handle.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -59,11 +60,6 @@ core::Step start_timer(core::Coroutine& co) noexcept {
     return co.kept ? co.wait(std::move(future), kWaited) : core::Step::fail;
 }
 
-// By its method, which has the loop count it: cancelled timers are taken out when they are many.
-bool cancel_timer(PyObject* handle) noexcept {
-    return static_cast<bool>(py::call_method(handle, py::names().cancel));
-}
-
 core::Step sleep(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
     switch (co.stage) {
     case kStart: {
@@ -77,7 +73,7 @@ core::Step sleep(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& res
         value = std::move(co.arguments[1]);
         break;
     default:
-        if (!cancel_timer(co.kept.get())) {
+        if (!core::cancel_any_handle(co.kept.get())) {
             return core::Step::fail;
         }
     }

@@ -87,6 +87,8 @@ py::Ref handle_args_tuple(const HandleCore& core) noexcept;
 // False with an error set by its repr, or by a stand-in loop's get_debug(): it is cancelled all the
 // same, and keeps its callback.
 [[nodiscard]] bool cancel_handle(PyObject* handle, HandleCore& core) noexcept;
+// handle.cancel(), of any handle: the loop is told of a timer, a running callback waited for.
+[[nodiscard]] bool cancel_any_handle(PyObject* handle) noexcept;
 
 [[nodiscard]] bool make_handle_types(PyObject* module) noexcept;
 

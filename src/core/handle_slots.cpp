@@ -102,17 +102,21 @@ void keep_args_tuple(HandleCore& core, py::Ref tuple) noexcept {
     core.nargs = HandleCore::kTuple;
 }
 
-PyObject* cancel(PyObject* self, PyObject*) noexcept {
+bool cancel_native(PyObject* self) noexcept {
     HandleCore& core = *handle_core(self);
     PyTypeObject* timer_type = py::state().timer_handle_type;
     if (Py_TYPE(self) == timer_type || PyType_IsSubtype(Py_TYPE(self), timer_type)) {
         if (!core.cancelled && core.loop && !tell_timer_cancelled(self)) {
-            return nullptr;
+            return false;
         }
     } else {
         wait_until_not_running(self);
     }
-    return cancel_handle(self, core) ? py::new_ref(Py_None) : nullptr;
+    return cancel_handle(self, core);
+}
+
+PyObject* cancel(PyObject* self, PyObject*) noexcept {
+    return cancel_native(self) ? py::new_ref(Py_None) : nullptr;
 }
 
 PyObject* cancelled(PyObject* self, PyObject*) noexcept {
@@ -490,6 +494,14 @@ bool make_handle_types(PyObject* module) noexcept {
         return state.threadsafe_handle_type != nullptr;
     }
     return true;
+}
+
+bool cancel_any_handle(PyObject* handle) noexcept {
+    const py::State& state = py::state();
+    if (Py_TYPE(handle) == state.timer_handle_type || Py_TYPE(handle) == state.handle_type) {
+        return cancel_native(handle);
+    }
+    return static_cast<bool>(py::call_method(handle, py::names().cancel));
 }
 
 } // namespace bucle::core
