@@ -75,6 +75,22 @@ bool call_soon(PyObject* loop, PyObject* callback, PyObject* argument, PyObject*
     return handle && push_ready(*scheduler, ReadyKind::handle, std::move(handle));
 }
 
+py::Ref loop_time(PyObject* loop) noexcept {
+    Scheduler* const scheduler = scheduler_of(loop);
+    if (scheduler == nullptr) {
+        return py::call_method(loop, py::names().time);
+    }
+    double now = 0;
+    return scheduler->now(*scheduler, now) ? py::Ref::steal(PyFloat_FromDouble(now)) : py::Ref();
+}
+
+py::Ref call_at(PyObject* loop, PyObject* when, PyObject* callback, PyObject* argument) noexcept {
+    Scheduler* const scheduler = scheduler_of(loop);
+    return scheduler == nullptr
+               ? py::call_method(loop, py::names().call_at, when, callback, argument)
+               : py::Ref::steal(scheduler->call_at(*scheduler, when, callback, argument));
+}
+
 bool debug_of(PyObject* loop, bool& failed) noexcept {
     failed = false;
     if (const Scheduler* scheduler = scheduler_of(loop)) {

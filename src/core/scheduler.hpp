@@ -46,6 +46,9 @@ struct Scheduler {
     std::uint8_t gate = 0;
     bool lingering_task = false;                            // see py::abi::set_current
     void (*timer_cancelled)(Scheduler&) noexcept = nullptr; // a scheduled timer was cancelled
+    // The clock, and call_at(when, callback, argument); both honour overrides.
+    bool (*now)(Scheduler&, double&) noexcept = nullptr;
+    PyObject* (*call_at)(Scheduler&, PyObject*, PyObject*, PyObject*) noexcept = nullptr;
 
     bool debug() const noexcept { return (gate & kDebug) != 0; }
     bool closed() const noexcept { return (gate & kClosed) != 0; }
@@ -84,6 +87,10 @@ inline Scheduler* scheduler_of(PyObject* loop) noexcept {
 // one.
 [[nodiscard]] bool call_soon(PyObject* loop, PyObject* callback, PyObject* argument,
                              PyObject* context) noexcept;
+
+// loop.time() and loop.call_at(when, callback, argument), on any loop.
+py::Ref loop_time(PyObject* loop) noexcept;
+py::Ref call_at(PyObject* loop, PyObject* when, PyObject* callback, PyObject* argument) noexcept;
 
 bool debug_of(PyObject* loop, bool& failed) noexcept;
 

@@ -42,4 +42,8 @@ bool now_seconds(LoopCore& core, double& out) noexcept {
     return out != -1 || PyErr_Occurred() == nullptr;
 }
 
+bool scheduler_now(core::Scheduler& scheduler, double& out) noexcept {
+    return now_seconds(static_cast<LoopCore&>(scheduler), out);
+}
+
 } // namespace bucle::loop

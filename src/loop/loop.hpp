@@ -81,6 +81,7 @@ std::int64_t timer_key(double when) noexcept;
 double when_of(std::int64_t key) noexcept;
 // loop.time(), an overridden one included. False with an error set.
 [[nodiscard]] bool now_seconds(LoopCore& core, double& out) noexcept;
+[[nodiscard]] bool scheduler_now(core::Scheduler& scheduler, double& out) noexcept;
 
 // run.cpp
 [[nodiscard]] bool check_not_running(LoopCore& core) noexcept;
@@ -102,6 +103,8 @@ void close_descriptors(LoopCore& core) noexcept;
 [[nodiscard]] bool fire_due_timers(LoopCore& core, double now) noexcept;
 void drop_timers(LoopCore& core) noexcept;
 void count_cancelled_timer(core::Scheduler& scheduler) noexcept;
+PyObject* call_at_directly(core::Scheduler& scheduler, PyObject* when, PyObject* callback,
+                           PyObject* argument) noexcept;
 PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                   PyObject* kwnames) noexcept;
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,

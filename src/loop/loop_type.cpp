@@ -29,6 +29,8 @@ PyObject* create(PyTypeObject* type, PyObject*, PyObject*) noexcept {
     auto* core = new (loop_core(self)) LoopCore;
     core->loop = self;
     core->timer_cancelled = count_cancelled_timer;
+    core->now = scheduler_now;
+    core->call_at = call_at_directly;
     live_loops().push_back(core);
     py::Ref answer =
         refresh_overrides(self, true) ? py::call(py::state().is_debug_mode) : py::Ref();

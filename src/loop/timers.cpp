@@ -136,6 +136,16 @@ PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
     return handle.release();
 }
 
+PyObject* call_at_directly(core::Scheduler& scheduler, PyObject* when, PyObject* callback,
+                           PyObject* argument) noexcept {
+    if (static_cast<LoopCore&>(scheduler).call_at_overridden) {
+        return py::call_method(scheduler.loop, py::names().call_at, when, callback, argument)
+            .release();
+    }
+    PyObject* const args[] = {when, callback, argument};
+    return call_at(scheduler.loop, args, 3, nullptr);
+}
+
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                      PyObject* kwnames) noexcept {
     static constexpr const char* kNames[] = {"delay", "callback", nullptr};

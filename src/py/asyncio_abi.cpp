@@ -211,8 +211,15 @@ Ref swap_current_task(PyObject* loop, PyObject* task) noexcept {
 }
 
 Ref current_task(PyObject* loop) noexcept {
+    if (compat::kThreadStateKnowsTasks && layout.fast_current_task) {
+        PyObject* const thread = this_thread();
+        if (slot_at(thread, layout.thread_running_loop) == loop) [[likely]] {
+            PyObject* const task = slot_at(thread, layout.thread_running_task);
+            return Ref::borrow(task == nullptr ? Py_None : task);
+        }
+    }
     const AsyncioFunctions& f = functions();
-    if (f.current_task != nullptr) {
+    if (f.current_tasks == nullptr) {
         return call(f.current_task, loop);
     }
     PyObject* task = PyDict_GetItemWithError(f.current_tasks, loop);
