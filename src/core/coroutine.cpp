@@ -268,7 +268,8 @@ bool make_coroutine_type(PyObject* module) noexcept {
         nullptr,           nullptr, Py_TPFLAGS_DISALLOW_INSTANTIATION};
     PyTypeObject* const type = py::make_type(module, recipe, nullptr);
     py::state().coroutine_type = type;
-    return type != nullptr && hide_next(type);
+    return type != nullptr && hide_next(type) && py::add_methods_for(type, type, coroutine_await) &&
+           make_coroutine_wrapper_type(module);
 }
 
 } // namespace bucle::core

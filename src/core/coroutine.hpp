@@ -85,8 +85,13 @@ PySendResult coroutine_throw(PyObject* self, py::Ref error, PyObject** out) noex
 
 [[nodiscard]] bool make_coroutine_type(PyObject* module) noexcept;
 
+// coroutine_wrapper.cpp
+PyObject* make_coroutine_wrapper(PyObject* coroutine) noexcept;
+[[nodiscard]] bool make_coroutine_wrapper_type(PyObject* module) noexcept;
+
 // The Python side of the type (coroutine_methods.cpp).
 extern PyMethodDef coroutine_methods[];
+extern PyMethodDef coroutine_await[]; // put in the place of what am_await made
 extern PyGetSetDef coroutine_getset[];
 PyObject* coroutine_repr(PyObject* self) noexcept;
 // Says that it was never awaited.

@@ -37,7 +37,7 @@ PyObject* close(PyObject* self, PyObject*) noexcept {
 }
 
 PyObject* await_method(PyObject* self, PyObject*) noexcept {
-    return Py_TYPE(self)->tp_as_async->am_await(self);
+    return make_coroutine_wrapper(self);
 }
 
 PyObject* get_class(PyObject*, void*) noexcept {
@@ -127,6 +127,10 @@ PyMethodDef coroutine_methods[] = {
     {"close", close, METH_NOARGS,
      "close($self, /)\n--\n\n"
      "Raise GeneratorExit where the coroutine stands, and end it."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyMethodDef coroutine_await[] = {
     {"__await__", await_method, METH_NOARGS,
      "__await__($self, /)\n--\n\n"
      "Return an iterator to be used in an await expression."},

@@ -96,6 +96,7 @@ struct State {
     PyTypeObject* loop_type = nullptr;
     PyTypeObject* function_type = nullptr;
     PyTypeObject* coroutine_type = nullptr;
+    PyTypeObject* coroutine_wrapper_type = nullptr;
     PyTypeObject* observer_type = nullptr;
     PyTypeObject* lock_type = nullptr;
     PyTypeObject* event_type = nullptr;
