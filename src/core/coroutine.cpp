@@ -18,7 +18,6 @@ Coroutine& as_coroutine(PyObject* self) noexcept {
 void release_all(Coroutine& co) noexcept {
     co.waiting.reset();
     co.kept.reset();
-    co.frame.reset();
     for (py::Ref& argument : co.arguments) {
         argument.reset();
     }
@@ -209,7 +208,7 @@ void finalize(PyObject* self) noexcept {
 int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
     const Coroutine& co = as_coroutine(self);
     for (const py::Ref* ref : {&co.function, &co.arguments[0], &co.arguments[1], &co.arguments[2],
-                               &co.waiting, &co.kept, &co.frame}) {
+                               &co.waiting, &co.kept}) {
         if (const int stop = ref->visit(visit, arg); stop != 0) {
             return stop;
         }

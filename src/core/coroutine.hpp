@@ -34,7 +34,6 @@ struct Coroutine {
     py::Ref arguments[kArguments]; // of the call, defaults filled in; [0] is self in a method
     py::Ref waiting;               // what is awaited now
     py::Ref kept;                  // for the body: what it needs again in a later stage
-    py::Ref frame;                 // made when somebody looks
     PyObject* weakrefs;
     State state;
     std::uint8_t stage;

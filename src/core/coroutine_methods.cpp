@@ -3,11 +3,10 @@
 // as a mock's would: inspect.iscoroutine() asks by isinstance.
 #include "core/awaiting.hpp"
 #include "core/coroutine.hpp"
+#include "core/stand_in.hpp"
 #include "py/args.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
-
-#include <frameobject.h>
 
 namespace bucle::core {
 namespace {
@@ -85,21 +84,12 @@ PyObject* get_origin(PyObject*, void*) noexcept {
 
 // A frame that never ran, for those who print where a coroutine stands: the head of the function.
 PyObject* get_frame(PyObject* self, void*) noexcept {
-    Coroutine& co = as_coroutine(self);
+    const Coroutine& co = as_coroutine(self);
     if (co.state == Coroutine::State::closed) {
         Py_RETURN_NONE;
     }
-    if (!co.frame) {
-        const py::Ref code = py::Ref::steal(get_code(self, nullptr));
-        const py::Ref globals = code ? py::Ref::steal(of_function(self, "__globals__")) : py::Ref();
-        if (!globals) {
-            return nullptr;
-        }
-        co.frame = py::Ref::steal(PyFrame_New(PyThreadState_Get(),
-                                              reinterpret_cast<PyCodeObject*>(code.get()),
-                                              globals.get(), nullptr));
-    }
-    return co.frame ? py::new_ref(co.frame.get()) : nullptr;
+    PyObject* const shown = stand_in_of(py::as_function(co.function.get()));
+    return shown == nullptr ? nullptr : PyObject_GetAttrString(shown, "cr_frame");
 }
 
 } // namespace

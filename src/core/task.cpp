@@ -4,6 +4,7 @@
 
 #include "core/context.hpp"
 #include "core/coroutine.hpp"
+#include "core/stand_in.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -106,7 +107,15 @@ bool init_task(PyObject* self, TaskCore& core, PyObject* coro, PyObject* loop, P
         return false;
     }
     core.log_destroy_pending = true;
-    py::abi::mirror_new_task(self, coro, core.context.get());
+    // What reads the list of tasks out of memory knows the interpreter's coroutines only.
+    PyObject* const shown =
+        py::abi::layout.registers_tasks && is_native_coroutine(coro)
+            ? stand_in_of(py::as_function(reinterpret_cast<Coroutine*>(coro)->function.get()))
+            : coro;
+    if (shown == nullptr) {
+        return false;
+    }
+    py::abi::mirror_new_task(self, shown, core.context.get());
     if (!scheduler_of(core.loop.get()) && task_context(self, core) == nullptr) {
         return false;
     }

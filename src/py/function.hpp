@@ -19,11 +19,14 @@ using FunctionBody = PyObject* (*)(Function& function, PyObject* const* args) no
 struct Function {
     PyObject_HEAD vectorcallfunc vectorcall;
     FunctionBody body;
-    void* extra;            // for the body
-    PyObject* twin;         // owned, as are the next three
-    PyObject* names;        // tuple: of the arguments
-    PyObject* defaults;     // tuple or null
-    PyObject* kwdefaults;   // dict or null
+    void* extra;          // for the body
+    PyObject* twin;       // owned, as are the next three
+    PyObject* names;      // tuple: of the arguments
+    PyObject* defaults;   // tuple or null
+    PyObject* kwdefaults; // dict or null
+    // See core/stand_in.hpp; null: none yet. Never dropped and not told to the collector: an
+    // interpreter that ends would say of it that it was never awaited.
+    PyObject* stand_in;
     PyTypeObject* receiver; // of a method, not owned: the type is alive while its method is called
     std::uint8_t positional;
     std::uint8_t positional_only;
