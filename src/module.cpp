@@ -58,6 +58,8 @@ void make_types(pybind::module_& module) {
     require(bucle::sync::make_semaphore_types(m));
     require(bucle::sync::make_barrier_type(m));
     require(bucle::combine::add_sleep(m));
+    require(bucle::combine::make_timeout_type(m));
+    require(bucle::combine::add_wait_for(m));
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);

@@ -27,10 +27,14 @@ from ._core import (
     QueueShutDown,
     Semaphore,
     Task,
+    Timeout,
     TimerHandle,
     after_fork_child,
     libuv_version,
     sleep,
+    timeout,
+    timeout_at,
+    wait_for,
 )
 from .eager import eager_task_factory
 from .installation import install, uninstall
@@ -57,13 +61,17 @@ __all__ = [
     "Runner",
     "Semaphore",
     "Task",
+    "Timeout",
     "TimerHandle",
     "install",
     "libuv_version",
     "new_event_loop",
     "run",
     "sleep",
+    "timeout",
+    "timeout_at",
     "uninstall",
+    "wait_for",
 ]
 if _compat.HAS_POLICIES:
     __all__ += ["EventLoopPolicy"]

@@ -1,6 +1,6 @@
 // sleep: one turn of the loop when there is nothing to wait for, else a future and a timer.
 #include "combine/combine.hpp"
-
+#include "combine/delay.hpp"
 #include "core/coroutine.hpp"
 #include "core/handle.hpp"
 #include "py/asyncio_abi.hpp"
@@ -13,18 +13,6 @@ namespace bucle::combine {
 namespace {
 
 enum Stage : std::uint8_t { kStart, kYielded, kWaited };
-
-// 1: there is nothing to wait for; -1 with an error set.
-int is_over(PyObject* delay) noexcept {
-    PyObject* const zero = py::state().zero;
-    if (delay == zero) [[likely]] { // the interpreter has one object for it
-        return 1;
-    }
-    if (PyFloat_CheckExact(delay)) {
-        return PyFloat_AS_DOUBLE(delay) <= 0 ? 1 : 0;
-    }
-    return PyObject_RichCompareBool(delay, zero, Py_LE);
-}
 
 // asyncio refuses NaN from 3.13 on; before, its timer is due at once.
 bool check_number(PyObject* delay) noexcept {

@@ -17,7 +17,9 @@
     X(_get) \
     X(_get_loop) \
     X(_init) \
+    X(_insert_timeout_error) \
     X(_loop) \
+    X(_on_timeout) \
     X(_put) \
     X(_timer_handle_cancelled) \
     X(_transports) \
@@ -33,6 +35,7 @@
     X(call_soon) \
     X(cancel) \
     X(cancelled) \
+    X(cancelling) \
     X(clear) \
     X(close) \
     X(context) \
@@ -65,6 +68,7 @@
     X(release) \
     X(remove) \
     X(remove_done_callback) \
+    X(reschedule) \
     X(result) \
     X(run_forever) \
     X(set) \
@@ -75,6 +79,7 @@
     X(source_traceback) \
     X(task) \
     X(time) \
+    X(uncancel) \
     X(wait) \
     X(warn_on_full_buffer)
 // clang-format on

@@ -32,6 +32,14 @@ enum class CreateTaskRules {
     all_to_factory, // whatever is given goes to the factory or to Task
 };
 
+// What the installed asyncio's Timeout and wait_for do; see combine/timeout.cpp, wait_for.cpp.
+struct TimeoutRules {
+    bool takes_subclasses = false;     // of CancelledError
+    bool inserts_error = false;        // a TimeoutError into the context of other errors
+    bool wait_for_uses_timeout = true; // before 3.12 it has a task and a waiter of its own
+    bool cancel_leaves_edge = false;   // in the call graph, while wait_for waits for the end
+};
+
 struct State {
     Names names;
     AsyncioFunctions asyncio;
@@ -139,9 +147,13 @@ struct State {
     void* queue_hooks = nullptr;              // sync/queue_hooks.cpp
     PyObject* broken_barrier_error = nullptr; // sync/barrier.cpp, as the next
     PyObject* barrier_states[4] = {};
-    bool sleep_refuses_nan = false;           // what the installed asyncio does: see py/function
-    bool condition_passes_on = false;         // sync/condition.cpp
-    bool semaphore_wakes_all = false;         // sync/semaphore.cpp
+    bool sleep_refuses_nan = false;   // what the installed asyncio does: see py/function
+    bool condition_passes_on = false; // sync/condition.cpp
+    bool semaphore_wakes_all = false; // sync/semaphore.cpp
+    TimeoutRules timeout_rules;
+    PyObject* timeout_expire = nullptr; // combine/timeout.cpp: Timeout._on_timeout
+    PyObject* release_waiter = nullptr; // combine/wait_for.cpp
+    PyObject* cancel_and_wait = nullptr;
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
     bool watching_takes_context = false;      // loop._add_reader(..., context=)
 };
