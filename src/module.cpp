@@ -60,6 +60,7 @@ void make_types(pybind::module_& module) {
     require(bucle::combine::add_sleep(m));
     require(bucle::combine::make_timeout_type(m));
     require(bucle::combine::add_wait_for(m));
+    require(bucle::combine::make_task_group_type(m));
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);

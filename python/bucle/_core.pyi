@@ -69,6 +69,9 @@ class Barrier(asyncio.Barrier, metaclass=ABCMeta): ...
 class Timeout(asyncio.Timeout, metaclass=ABCMeta): ...  # type: ignore[misc]
 
 @disjoint_base
+class TaskGroup(asyncio.TaskGroup, metaclass=ABCMeta): ...
+
+@disjoint_base
 class Handle(asyncio.Handle, metaclass=ABCMeta): ...
 
 @disjoint_base

@@ -355,10 +355,12 @@ bool twin_mentions(const char* stock_module, const char* path, const char* name)
         object = get_attr(object.get(), PyList_GET_ITEM(names.get(), i));
     }
     const Ref code = object ? Ref::steal(PyObject_GetAttrString(object.get(), "__code__")) : Ref();
-    const Ref mentioned = code ? Ref::steal(PyObject_GetAttrString(code.get(), "co_names")) : Ref();
     const Ref wanted = Ref::steal(PyUnicode_FromString(name));
-    const bool found =
-        mentioned && wanted && PySequence_Contains(mentioned.get(), wanted.get()) == 1;
+    bool found = false;
+    for (const char* place : {"co_names", "co_varnames"}) {
+        const Ref mentioned = code ? Ref::steal(PyObject_GetAttrString(code.get(), place)) : Ref();
+        found |= mentioned && wanted && PySequence_Contains(mentioned.get(), wanted.get()) == 1;
+    }
     PyErr_Clear();
     return found;
 }

@@ -60,8 +60,9 @@ struct FunctionRow {
 [[nodiscard]] bool add_module_functions(PyObject* module, const char* stock_module,
                                         const FunctionRow* rows) noexcept;
 
-// Whether the body of an asyncio function mentions a name: how a change of asyncio's behaviour
-// within a version is told. `path` is "sleep" or "TaskGroup.create_task".
+// Whether the body of an asyncio function mentions a name, or has a local variable of it: how a
+// change of asyncio's behaviour within a version is told. `path` is "sleep" or
+// "TaskGroup.create_task".
 bool twin_mentions(const char* stock_module, const char* path, const char* name) noexcept;
 
 [[nodiscard]] bool make_function_type(PyObject* module) noexcept;

@@ -8,6 +8,8 @@
     X(__class__) \
     X(__dict__) \
     X(__name__) \
+    X(_abort) \
+    X(_aexit) \
     X(_asyncgen_finalizer_hook) \
     X(_asyncgen_firstiter_hook) \
     X(_asyncio_future_blocking) \
@@ -18,9 +20,12 @@
     X(_get_loop) \
     X(_init) \
     X(_insert_timeout_error) \
+    X(_is_base_error) \
     X(_loop) \
+    X(_on_task_done) \
     X(_on_timeout) \
     X(_put) \
+    X(_set_task_name) \
     X(_timer_handle_cancelled) \
     X(_transports) \
     X(_waiters) \

@@ -40,6 +40,21 @@ struct TimeoutRules {
     bool cancel_leaves_edge = false;   // in the call graph, while wait_for waits for the end
 };
 
+// What the installed asyncio's TaskGroup does; see combine/task_group.hpp.
+struct TaskGroupRules {
+    bool closes_refused = false;     // create_task() closes a coroutine that it refuses
+    bool names_afterwards = false;   // through tasks._set_task_name()
+    bool sees_done_at_once = false;  // the task of an eager factory that is done when it is made
+    bool cancels_late = false;       // a task made while the group was being cancelled
+    bool adds_edges = false;         // to the call graph
+    bool takes_subclasses = false;   // of CancelledError
+    bool uncancels_late = false;     // after the tasks are done
+    bool keeps_outer_cancel = false; // one that came while the group was cancelling
+    bool forgets = false;            // parent and errors, at the end
+    bool passes_generator_exit = false;
+    bool suppresses = false; // what is left of a cancellation, as of cancel()
+};
+
 struct State {
     Names names;
     AsyncioFunctions asyncio;
@@ -151,6 +166,7 @@ struct State {
     bool condition_passes_on = false; // sync/condition.cpp
     bool semaphore_wakes_all = false; // sync/semaphore.cpp
     TimeoutRules timeout_rules;
+    TaskGroupRules task_group_rules;
     PyObject* timeout_expire = nullptr; // combine/timeout.cpp: Timeout._on_timeout
     PyObject* release_waiter = nullptr; // combine/wait_for.cpp
     PyObject* cancel_and_wait = nullptr;

@@ -1,0 +1,265 @@
+// The type TaskGroup: its state, entering, aborting, cancelling. See task_group.hpp.
+#include "combine/task_group.hpp"
+
+#include "combine/combine.hpp"
+#include "combine/timeout.hpp"
+#include "core/task.hpp"
+#include "py/asyncio_abi.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+#include "sync/waiter.hpp"
+
+namespace bucle::combine {
+
+int TaskGroup::visit(visitproc visitor, void* arg) const noexcept {
+    for (const py::Ref* ref : {&loop, &parent_task, &tasks, &errors, &base_error, &on_completed,
+                               &observer, &outer_cancel}) {
+        if (const int stop = ref->visit(visitor, arg); stop != 0) {
+            return stop;
+        }
+    }
+    return 0;
+}
+
+void TaskGroup::clear() noexcept {
+    for (py::Ref* ref : {&loop, &parent_task, &tasks, &errors, &base_error, &on_completed,
+                         &observer, &outer_cancel}) {
+        ref->reset();
+    }
+}
+
+PyObject* tasks_of(TaskGroup& group) noexcept {
+    if (!group.tasks) {
+        group.tasks = py::Ref::steal(PySet_New(nullptr));
+    }
+    return group.tasks.get();
+}
+
+PyObject* errors_of(TaskGroup& group) noexcept {
+    if (!group.errors) {
+        group.errors = py::Ref::steal(PyList_New(0));
+    }
+    return group.errors.get();
+}
+
+bool append_error(TaskGroup& group, PyObject* error) noexcept {
+    const py::Ref errors = py::Ref::borrow(errors_of(group));
+    if (errors && PyList_CheckExact(errors.get())) [[likely]] {
+        return PyList_Append(errors.get(), error) == 0;
+    }
+    return errors && py::call_method(errors.get(), py::names().append, error);
+}
+
+int is_base_error(PyObject* self, PyObject* error) noexcept {
+    if (is_exact_group(self)) [[likely]] {
+        return py::is_exit_exception(error) ? 1 : 0;
+    }
+    const py::Ref answer = py::call_method(self, py::names()._is_base_error, error);
+    return answer ? PyObject_IsTrue(answer.get()) : -1;
+}
+
+bool request_parent_cancel(TaskGroup& group) noexcept {
+    group.parent_cancel_requested = true;
+    const py::Ref parent = py::Ref::borrow(group.parent());
+    return static_cast<bool>(py::call_method(parent.get(), py::names().cancel));
+}
+
+long uncancel_parent(TaskGroup& group) noexcept {
+    const py::Ref parent = py::Ref::borrow(group.parent());
+    const py::Ref left = py::call_method(parent.get(), py::names().uncancel);
+    return left ? PyLong_AsLong(left.get()) : -1;
+}
+
+namespace {
+
+bool abort_tasks(TaskGroup& group) noexcept {
+    group.aborting = true;
+    if (!group.tasks) {
+        return true;
+    }
+    const py::Ref each = py::Ref::steal(PyObject_GetIter(group.tasks.get()));
+    if (!each) {
+        return false;
+    }
+    while (const py::Ref task = py::Ref::steal(PyIter_Next(each.get()))) {
+        const int done = sync::is_done(task.get());
+        if (done < 0 || (done == 0 && !py::call_method(task.get(), py::names().cancel))) {
+            return false;
+        }
+    }
+    return PyErr_Occurred() == nullptr;
+}
+
+// The first half of cancel(), which a group that was cancelled before it is entered makes up for.
+bool cancel_group(PyObject* self, TaskGroup& group) noexcept {
+    if (!group.entered) {
+        group.cancel_on_enter = true;
+        return true;
+    }
+    if ((group.exiting && !group.has_tasks()) || group.aborting) {
+        return true;
+    }
+    return abort_group(self) &&
+           (!group.parent_task || group.parent_cancel_requested || request_parent_cancel(group));
+}
+
+core::Step enter(core::Coroutine& co, py::Ref, py::Ref, py::Ref& result) noexcept {
+    PyObject* const self = co.arguments[0].get();
+    TaskGroup& group = group_of(self);
+    if (group.entered) {
+        PyErr_Format(PyExc_RuntimeError, "TaskGroup %R has already been entered", self);
+        return core::Step::fail;
+    }
+    if (!group.loop) {
+        group.loop = require_loop();
+    }
+    py::Ref parent = group.loop ? py::abi::current_task(group.loop.get()) : py::Ref();
+    if (!parent) {
+        return core::Step::fail;
+    }
+    if (parent == Py_None) {
+        PyErr_Format(PyExc_RuntimeError, "TaskGroup %R cannot determine the parent task", self);
+        return core::Step::fail;
+    }
+    group.parent_task = std::move(parent);
+    group.entered = true;
+    if (group.cancel_on_enter &&
+        (is_exact_group(self) ? !cancel_group(self, group)
+                              : !static_cast<bool>(py::call_method(self, py::names().cancel)))) {
+        return core::Step::fail;
+    }
+    return core::finish_with(result, py::Ref::borrow(self));
+}
+
+PyObject* init(py::Function&, PyObject* const* args) noexcept {
+    TaskGroup& group = group_of(args[0]);
+    group.entered = group.exiting = group.aborting = false;
+    group.parent_cancel_requested = group.cancel_on_enter = false;
+    group.clear();
+    Py_RETURN_NONE;
+}
+
+PyObject* abort(py::Function&, PyObject* const* args) noexcept {
+    return abort_tasks(group_of(args[0])) ? py::new_ref(Py_None) : nullptr;
+}
+
+PyObject* cancel(py::Function&, PyObject* const* args) noexcept {
+    return cancel_group(args[0], group_of(args[0])) ? py::new_ref(Py_None) : nullptr;
+}
+
+const py::FunctionRow kFunctions[] = {
+    {"__init__", init},
+    {"_abort", abort},
+    {"_on_task_done", group_on_task_done},
+    {"cancel", cancel},
+    {"create_task", group_create_task},
+    core::async_row("__aenter__", enter),
+    core::async_row("__aexit__", exit_group),
+    core::async_row("_aexit", exit_group_inner),
+    {nullptr, nullptr},
+};
+
+template <bool TaskGroup::* Flag>
+PyObject* get_flag(PyObject* self, void*) noexcept {
+    return PyBool_FromLong(group_of(self).*Flag);
+}
+
+template <bool TaskGroup::* Flag>
+int set_flag(PyObject* self, PyObject* value, void*) noexcept {
+    const int truth = value == nullptr ? 0 : PyObject_IsTrue(value);
+    if (truth >= 0) {
+        group_of(self).*Flag = truth != 0;
+    }
+    return truth < 0 ? -1 : 0;
+}
+
+template <py::Ref TaskGroup::* Field>
+PyObject* get_field(PyObject* self, void*) noexcept {
+    return py::value_or_none((group_of(self).*Field).get());
+}
+
+template <py::Ref TaskGroup::* Field>
+int set_field(PyObject* self, PyObject* value, void*) noexcept {
+    group_of(self).*Field = value == Py_None ? py::Ref() : py::Ref::borrow(value);
+    return 0;
+}
+
+PyObject* get_tasks(PyObject* self, void*) noexcept {
+    return py::Ref::borrow(tasks_of(group_of(self))).release();
+}
+
+PyObject* get_errors(PyObject* self, void*) noexcept {
+    return py::Ref::borrow(errors_of(group_of(self))).release();
+}
+
+template <py::Ref TaskGroup::* Field>
+int set_container(PyObject* self, PyObject* value, void*) noexcept {
+    group_of(self).*Field = py::Ref::borrow(value);
+    return 0;
+}
+
+using G = TaskGroup;
+
+PyGetSetDef kProperties[] = {
+    {"_entered", get_flag<&G::entered>, set_flag<&G::entered>, nullptr, nullptr},
+    {"_exiting", get_flag<&G::exiting>, set_flag<&G::exiting>, nullptr, nullptr},
+    {"_aborting", get_flag<&G::aborting>, set_flag<&G::aborting>, nullptr, nullptr},
+    {"_parent_cancel_requested", get_flag<&G::parent_cancel_requested>,
+     set_flag<&G::parent_cancel_requested>, nullptr, nullptr},
+    {"_loop", get_field<&G::loop>, set_field<&G::loop>, nullptr, nullptr},
+    {"_parent_task", get_field<&G::parent_task>, set_field<&G::parent_task>, nullptr, nullptr},
+    {"_base_error", get_field<&G::base_error>, set_field<&G::base_error>, nullptr, nullptr},
+    {"_on_completed_fut", get_field<&G::on_completed>, set_field<&G::on_completed>, nullptr,
+     nullptr},
+    {"_tasks", get_tasks, set_container<&G::tasks>, nullptr, nullptr},
+    {"_errors", get_errors, set_container<&G::errors>, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+// Where cancel() is.
+PyGetSetDef kCancelProperties[] = {
+    {"_cancel_on_enter", get_flag<&G::cancel_on_enter>, set_flag<&G::cancel_on_enter>, nullptr,
+     nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+void find_rules(py::TaskGroupRules& rules) noexcept {
+    const auto mentions = [](const char* method, const char* name) noexcept {
+        return py::twin_mentions("asyncio.taskgroups", method, name);
+    };
+    const char* const make = "TaskGroup.create_task";
+    rules.closes_refused = mentions(make, "close");
+    rules.names_afterwards = mentions(make, "_set_task_name");
+    rules.cancels_late = mentions(make, "cancel");
+    rules.sees_done_at_once = mentions(make, "done") && !rules.cancels_late;
+    rules.adds_edges = mentions(make, "future_add_to_awaited_by");
+    rules.forgets = mentions("TaskGroup.__aexit__", "_aexit");
+    const char* const leave = rules.forgets ? "TaskGroup._aexit" : "TaskGroup.__aexit__";
+    rules.takes_subclasses = mentions(leave, "issubclass");
+    rules.uncancels_late = mentions(leave, "cancelling");
+    rules.keeps_outer_cancel = mentions(leave, "pending_cancellation_error");
+    rules.passes_generator_exit = mentions(leave, "GeneratorExit");
+    rules.suppresses = mentions("TaskGroup.cancel", "_abort");
+}
+
+} // namespace
+
+bool abort_group(PyObject* self) noexcept {
+    return is_exact_group(self) ? abort_tasks(group_of(self))
+                                : static_cast<bool>(py::call_method(self, py::names()._abort));
+}
+
+bool make_task_group_type(PyObject* module) noexcept {
+    py::State& state = py::state();
+    find_rules(state.task_group_rules);
+    sync::PrimitiveRecipe recipe = {"bucle.TaskGroup", "asyncio.TaskGroup, native.",
+                                    "asyncio.taskgroups"};
+    recipe.functions = kFunctions;
+    recipe.getset = kProperties;
+    state.task_group_type = sync::make_primitive<TaskGroup>(module, recipe);
+    return state.task_group_type != nullptr &&
+           (!state.task_group_rules.suppresses ||
+            py::add_getset(state.task_group_type, kCancelProperties));
+}
+
+} // namespace bucle::combine

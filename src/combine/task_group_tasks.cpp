@@ -1,0 +1,192 @@
+// The tasks of a TaskGroup: making one, and what its end does to the group.
+#include "combine/task_group.hpp"
+#include "core/observer.hpp"
+#include "core/task.hpp"
+#include "py/asyncio_abi.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+#include "sync/waiter.hpp"
+
+namespace bucle::combine {
+namespace {
+
+bool tell_handler(TaskGroup& group, PyObject* task, PyObject* error) noexcept {
+    const py::Names& names = py::names();
+    py::Ref message = py::Ref::steal(
+        PyUnicode_FromFormat("Task %R has errored out but its parent task %S is already completed",
+                             task, group.parent()));
+    return core::report_to_loop(group.loop.get(), std::move(message),
+                                {{names.exception, error}, {names.task, task}});
+}
+
+bool wake_block(TaskGroup& group) noexcept {
+    const py::Ref completed = group.on_completed.clone();
+    const int done = sync::is_done(completed.get());
+    return done == 0 ? sync::wake(completed.get(), Py_True) : done > 0;
+}
+
+// The exception of a task that is done and not cancelled, None if none; null with an error set.
+py::Ref exception_of(PyObject* task) noexcept {
+    if (core::is_exact_native(task)) [[likely]] {
+        core::FutureCore& core = *core::future_core(task);
+        core.log_traceback = false;
+        return core.exception ? core.exception.clone() : py::none();
+    }
+    return py::call_method(task, py::names().exception);
+}
+
+bool note_failure(PyObject* self, PyObject* task, PyObject* error) noexcept {
+    TaskGroup& group = group_of(self);
+    if (!append_error(group, error)) {
+        return false;
+    }
+    const int base = is_base_error(self, error);
+    if (base < 0) {
+        return false;
+    }
+    if (base > 0 && !group.base_error) {
+        group.base_error = py::Ref::borrow(error);
+    }
+    const py::Ref parent = py::Ref::borrow(group.parent());
+    const int over = sync::is_done(parent.get());
+    if (over != 0) {
+        return over > 0 && tell_handler(group, task, error);
+    }
+    return group.aborting || group.parent_cancel_requested ||
+           (abort_group(self) && request_parent_cancel(group));
+}
+
+bool on_task_done(PyObject* self, PyObject* task) noexcept {
+    TaskGroup& group = group_of(self);
+    if (group.tasks && PySet_Discard(group.tasks.get(), task) < 0) {
+        return false;
+    }
+    if (py::state().task_group_rules.adds_edges) {
+        PyObject* const parent = group.parent();
+        if (core::is_exact_native(task) ? !py::abi::discard_awaited_by(task, parent)
+                                        : !py::abi::discard_awaited_by_any(task, parent)) {
+            return false;
+        }
+    }
+    if (group.on_completed && !group.has_tasks() && !wake_block(group)) {
+        return false;
+    }
+    const int cancelled = sync::is_cancelled(task);
+    if (cancelled != 0) {
+        return cancelled > 0;
+    }
+    const py::Ref error = exception_of(task);
+    return error && (error == Py_None || note_failure(self, task, error.get()));
+}
+
+// create_task() of the loop, called as this version of asyncio calls it.
+py::Ref call_loop(TaskGroup& group, const py::Function& function, PyObject* const* args) noexcept {
+    const py::Names& names = py::names();
+    PyObject* const loop = group.loop.get();
+    PyObject* const coro = args[1];
+    PyObject* const name = function.keyword_only > 0 ? args[2] : nullptr;
+    PyObject* const context = function.keyword_only > 0 ? args[3] : nullptr;
+    PyObject* const others = function.varkeywords ? args[2 + function.keyword_only] : nullptr;
+    const bool named = name != nullptr && !py::state().task_group_rules.names_afterwards &&
+                       (name != Py_None || core::scheduler_of(loop) == nullptr);
+    const bool placed = context != nullptr && context != Py_None;
+    if (!named && !placed && (others == nullptr || PyDict_GET_SIZE(others) == 0)) [[likely]] {
+        return py::call_method(loop, names.create_task, coro);
+    }
+    const py::Ref method = py::get_attr(loop, names.create_task);
+    const py::Ref positional = method ? py::Ref::steal(PyTuple_Pack(1, coro)) : py::Ref();
+    const py::Ref keywords =
+        positional ? py::Ref::steal(others == nullptr ? PyDict_New() : PyDict_Copy(others))
+                   : py::Ref();
+    if (!keywords || (named && PyDict_SetItem(keywords.get(), names.name, name) < 0) ||
+        (placed && PyDict_SetItem(keywords.get(), names.context, context) < 0)) {
+        return {};
+    }
+    return py::Ref::steal(PyObject_Call(method.get(), positional.get(), keywords.get()));
+}
+
+bool name_task(PyObject* task, PyObject* name) noexcept {
+    if (name == Py_None) {
+        return true;
+    }
+    const py::Ref module = py::Ref::steal(PyImport_ImportModule("asyncio.tasks"));
+    return module && py::call_method(module.get(), py::names()._set_task_name, task, name);
+}
+
+py::Ref refuse(PyObject* self, PyObject* coro, const char* text) noexcept {
+    if (!py::state().task_group_rules.closes_refused || py::call_method(coro, py::names().close)) {
+        PyErr_Format(PyExc_RuntimeError, text, self);
+    }
+    return {};
+}
+
+bool add_edge(TaskGroup& group, PyObject* task) noexcept {
+    return core::is_exact_native(task) && core::is_exact_native(group.parent())
+               ? py::abi::add_awaited_by(task, group.parent())
+               : py::abi::add_awaited_by_any(task, group.parent());
+}
+
+bool hang_on(PyObject* self, TaskGroup& group, PyObject* task) noexcept {
+    if (!is_exact_group(self)) {
+        const py::Ref callback = py::get_attr(self, py::names()._on_task_done);
+        return callback && py::call_method(task, py::names().add_done_callback, callback.get());
+    }
+    if (!group.observer) {
+        group.observer = core::make_observer(self, on_task_done, "TaskGroup._on_task_done");
+    }
+    const py::Ref observer = group.observer.clone();
+    return observer && core::observe(task, observer.get());
+}
+
+bool adopt(PyObject* self, TaskGroup& group, PyObject* task) noexcept {
+    const py::TaskGroupRules& rules = py::state().task_group_rules;
+    if (rules.sees_done_at_once) {
+        const int done = sync::is_done(task);
+        if (done != 0) {
+            return done > 0 && (is_exact_group(self) ? on_task_done(self, task)
+                                                     : static_cast<bool>(py::call_method(
+                                                           self, py::names()._on_task_done, task)));
+        }
+    }
+    if (rules.adds_edges && !add_edge(group, task)) {
+        return false;
+    }
+    PyObject* const tasks = tasks_of(group);
+    if (tasks == nullptr || PySet_Add(tasks, task) < 0 || !hang_on(self, group, task)) {
+        return false;
+    }
+    if (rules.cancels_late && group.aborting) {
+        const int done = sync::is_done(task);
+        return done != 0 ? done > 0 : static_cast<bool>(py::call_method(task, py::names().cancel));
+    }
+    return true;
+}
+
+} // namespace
+
+PyObject* group_create_task(py::Function& function, PyObject* const* args) noexcept {
+    PyObject* const self = args[0];
+    TaskGroup& group = group_of(self);
+    if (!group.entered) {
+        return refuse(self, args[1], "TaskGroup %R has not been entered").release();
+    }
+    if (group.exiting && !group.has_tasks()) {
+        return refuse(self, args[1], "TaskGroup %R is finished").release();
+    }
+    if (group.aborting) {
+        return refuse(self, args[1], "TaskGroup %R is shutting down").release();
+    }
+    py::Ref task = call_loop(group, function, args);
+    if (!task ||
+        (py::state().task_group_rules.names_afterwards && !name_task(task.get(), args[2])) ||
+        !adopt(self, group, task.get())) {
+        return nullptr;
+    }
+    return task.release();
+}
+
+PyObject* group_on_task_done(py::Function&, PyObject* const* args) noexcept {
+    return on_task_done(args[0], args[1]) ? py::new_ref(Py_None) : nullptr;
+}
+
+} // namespace bucle::combine
