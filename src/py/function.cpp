@@ -345,7 +345,10 @@ bool add_module_functions(PyObject* module, const char* stock_module,
     return true;
 }
 
-bool twin_mentions(const char* stock_module, const char* path, const char* name) noexcept {
+namespace {
+
+bool code_has(const char* stock_module, const char* path, const char* table,
+              const char* name) noexcept {
     Ref object = Ref::steal(PyImport_ImportModule(stock_module));
     const Ref steps = Ref::steal(PyUnicode_FromString(path));
     const Ref dot = Ref::steal(PyUnicode_FromString("."));
@@ -355,7 +358,7 @@ bool twin_mentions(const char* stock_module, const char* path, const char* name)
         object = get_attr(object.get(), PyList_GET_ITEM(names.get(), i));
     }
     const Ref code = object ? Ref::steal(PyObject_GetAttrString(object.get(), "__code__")) : Ref();
-    const Ref mentioned = code ? Ref::steal(PyObject_GetAttrString(code.get(), "co_names")) : Ref();
+    const Ref mentioned = code ? Ref::steal(PyObject_GetAttrString(code.get(), table)) : Ref();
     const Ref wanted = Ref::steal(PyUnicode_FromString(name));
     const bool found =
         mentioned && wanted && PySequence_Contains(mentioned.get(), wanted.get()) == 1;
@@ -363,9 +366,19 @@ bool twin_mentions(const char* stock_module, const char* path, const char* name)
     return found;
 }
 
+} // namespace
+
+bool twin_mentions(const char* stock_module, const char* path, const char* name) noexcept {
+    return code_has(stock_module, path, "co_names", name);
+}
+
+bool twin_has_local(const char* stock_module, const char* path, const char* name) noexcept {
+    return code_has(stock_module, path, "co_varnames", name) ||
+           code_has(stock_module, path, "co_cellvars", name);
+}
+
 bool make_function_type(PyObject* module) noexcept {
     PyType_Slot slots[] = {
-        {Py_tp_doc, const_cast<char*>("A function of asyncio's whose body is native.")},
         {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
         {Py_tp_descr_get, reinterpret_cast<void*>(describe_get)},
         {Py_tp_getattro, reinterpret_cast<void*>(get_attribute)},

@@ -60,6 +60,8 @@ struct FunctionRow {
 // Whether the body of an asyncio function mentions a name: how a change of asyncio's behaviour
 // within a version is told. `path` is "sleep" or "TaskGroup.create_task".
 bool twin_mentions(const char* stock_module, const char* path, const char* name) noexcept;
+// Whether it has a local variable, or a function in it, of that name.
+bool twin_has_local(const char* stock_module, const char* path, const char* name) noexcept;
 
 [[nodiscard]] bool make_function_type(PyObject* module) noexcept;
 
