@@ -58,6 +58,11 @@ void make_types(pybind::module_& module) {
     require(bucle::sync::make_semaphore_types(m));
     require(bucle::sync::make_barrier_type(m));
     require(bucle::combine::add_sleep(m));
+    require(bucle::combine::add_ensure_future(m));
+    require(bucle::combine::add_gather(m));
+    require(bucle::combine::add_wait(m));
+    require(bucle::combine::add_shield(m));
+    require(bucle::combine::add_as_completed(m));
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);

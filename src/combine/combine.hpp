@@ -6,5 +6,10 @@
 namespace bucle::combine {
 
 [[nodiscard]] bool add_sleep(PyObject* module) noexcept;
+[[nodiscard]] bool add_ensure_future(PyObject* module) noexcept;
+[[nodiscard]] bool add_gather(PyObject* module) noexcept; // the first: finds the rules of awaits
+[[nodiscard]] bool add_wait(PyObject* module) noexcept;
+[[nodiscard]] bool add_shield(PyObject* module) noexcept;
+[[nodiscard]] bool add_as_completed(PyObject* module) noexcept;
 
 } // namespace bucle::combine

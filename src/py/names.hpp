@@ -19,6 +19,7 @@
     X(_init) \
     X(_loop) \
     X(_put) \
+    X(_source_traceback) \
     X(_timer_handle_cancelled) \
     X(_transports) \
     X(_waiters) \
@@ -37,6 +38,7 @@
     X(close) \
     X(context) \
     X(coro) \
+    X(create_future) \
     X(create_task) \
     X(done) \
     X(eager_start) \
