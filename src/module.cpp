@@ -61,6 +61,11 @@ void make_types(pybind::module_& module) {
     require(bucle::combine::make_timeout_type(m));
     require(bucle::combine::add_wait_for(m));
     require(bucle::combine::make_task_group_type(m));
+    require(bucle::combine::add_ensure_future(m));
+    require(bucle::combine::add_gather(m));
+    require(bucle::combine::add_wait(m));
+    require(bucle::combine::add_shield(m));
+    require(bucle::combine::add_as_completed(m));
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);

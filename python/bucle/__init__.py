@@ -8,10 +8,12 @@ makes asyncio itself native.
 from __future__ import annotations
 
 import os
+from asyncio import all_tasks, run_coroutine_threadsafe, to_thread, wrap_future
 from typing import TYPE_CHECKING, Any
 
 from . import _all_tasks, _compat, _signals
 from . import loop as _loop  # noqa: F401 (completes the Loop type)
+from ._combine import as_completed, current_task
 from ._core import (
     Barrier,
     BoundedSemaphore,
@@ -31,10 +33,15 @@ from ._core import (
     Timeout,
     TimerHandle,
     after_fork_child,
+    create_task,
+    ensure_future,
+    gather,
     libuv_version,
+    shield,
     sleep,
     timeout,
     timeout_at,
+    wait,
     wait_for,
 )
 from .eager import eager_task_factory
@@ -65,15 +72,26 @@ __all__ = [
     "TaskGroup",
     "Timeout",
     "TimerHandle",
+    "all_tasks",
+    "as_completed",
+    "create_task",
+    "current_task",
+    "ensure_future",
+    "gather",
     "install",
     "libuv_version",
     "new_event_loop",
     "run",
+    "run_coroutine_threadsafe",
+    "shield",
     "sleep",
     "timeout",
     "timeout_at",
+    "to_thread",
     "uninstall",
+    "wait",
     "wait_for",
+    "wrap_future",
 ]
 if _compat.HAS_POLICIES:
     __all__ += ["EventLoopPolicy"]

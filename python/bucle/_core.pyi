@@ -6,7 +6,13 @@ class. What asyncio's own stubs already say of the base classes is not repeated.
 
 import asyncio
 from abc import ABCMeta
+from asyncio import as_completed as as_completed
+from asyncio import create_task as create_task
+from asyncio import ensure_future as ensure_future
+from asyncio import gather as gather
+from asyncio import shield as shield
 from asyncio import sleep as sleep
+from asyncio import wait as wait
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Executor
 from contextvars import Context

@@ -22,3 +22,13 @@ def shutdown(self: Any, immediate: bool = False) -> None:
 
     With `immediate` the queue is emptied first, and what was in it counts as done.
     """
+
+
+class _AsCompletedIterator:
+    """What `as_completed()` iterates by; asyncio has it from 3.13 on."""
+
+    async def _wait_for_one(self, resolve: bool = False) -> Any:
+        """Wait for the next future to end; give its result if `resolve`, else the future."""
+
+    async def __anext__(self) -> Any:
+        """Wait for the next future to end."""

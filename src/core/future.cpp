@@ -48,6 +48,17 @@ bool init_future(PyObject* self, FutureCore& core, PyObject* loop) noexcept {
     return true;
 }
 
+py::Ref loop_of(PyObject* future) noexcept {
+    if (waits_natively(future) && future_core(future)->initialized()) {
+        return future_core(future)->loop.clone();
+    }
+    const py::Ref get_loop = py::get_optional_attr(future, py::names().get_loop);
+    if (get_loop) {
+        return py::call(get_loop.get());
+    }
+    return PyErr_Occurred() == nullptr ? py::get_attr(future, py::names()._loop) : py::Ref();
+}
+
 py::Ref make_future(PyObject* loop) noexcept {
     py::State& state = py::state();
     py::Ref self = py::Ref::steal(state.future_blocks.take(state.future_type));

@@ -92,6 +92,14 @@ inline bool is_exact_native(PyObject* object) noexcept {
     return Py_TYPE(object) == state.future_type || Py_TYPE(object) == state.task_type;
 }
 
+// These and gather()'s future: of the methods that awaiting needs none is anybody else's.
+inline bool waits_natively(PyObject* object) noexcept {
+    return is_exact_native(object) || Py_TYPE(object) == py::state().gathering_future_type;
+}
+
+// The loop of any future, by get_loop() or, where it has none, by its attribute.
+py::Ref loop_of(PyObject* future) noexcept;
+
 py::Ref make_future(PyObject* loop) noexcept;
 // `loop` null or None: the current one.
 [[nodiscard]] bool init_future(PyObject* self, FutureCore& core, PyObject* loop) noexcept;

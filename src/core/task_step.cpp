@@ -114,14 +114,6 @@ bool wait_for_native(PyObject* task, TaskCore& core, py::Ref future, FutureCore&
     return !core.must_cancel || forward_cancel(task, core, raw);
 }
 
-py::Ref loop_of(PyObject* future) noexcept {
-    py::Ref get_loop = py::get_optional_attr(future, py::names().get_loop);
-    if (get_loop) {
-        return py::call(get_loop.get());
-    }
-    return PyErr_Occurred() == nullptr ? py::get_attr(future, py::names()._loop) : py::Ref();
-}
-
 bool wait_for_foreign(PyObject* task, TaskCore& core, py::Ref future) noexcept {
     const py::Names& names = py::names();
     py::Ref loop = loop_of(future.get());
@@ -150,7 +142,7 @@ bool read_yield(PyObject* task, TaskCore& core, py::Ref yielded) noexcept {
     if (yielded.get() == task) [[unlikely]] {
         return fail_soon(task, core, PyExc_RuntimeError, "Task cannot await on itself: %R", task);
     }
-    if (is_exact_native(yielded.get())) {
+    if (waits_natively(yielded.get())) {
         FutureCore& awaited = *future_core(yielded.get());
         return wait_for_native(task, core, std::move(yielded), awaited);
     }
@@ -277,7 +269,7 @@ bool task_step(PyObject* task, TaskCore& core, py::Ref error) noexcept {
 }
 
 bool task_wakeup(PyObject* task, TaskCore& core, PyObject* future) noexcept {
-    if (is_exact_native(future)) {
+    if (waits_natively(future)) {
         if (!py::abi::discard_awaited_by(future, task)) {
             return false;
         }

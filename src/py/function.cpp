@@ -357,7 +357,7 @@ bool twin_mentions(const char* stock_module, const char* path, const char* name)
     const Ref code = object ? Ref::steal(PyObject_GetAttrString(object.get(), "__code__")) : Ref();
     const Ref wanted = Ref::steal(PyUnicode_FromString(name));
     bool found = false;
-    for (const char* place : {"co_names", "co_varnames"}) {
+    for (const char* place : {"co_names", "co_varnames", "co_cellvars"}) {
         const Ref mentioned = code ? Ref::steal(PyObject_GetAttrString(code.get(), place)) : Ref();
         found |= mentioned && wanted && PySequence_Contains(mentioned.get(), wanted.get()) == 1;
     }
@@ -367,7 +367,6 @@ bool twin_mentions(const char* stock_module, const char* path, const char* name)
 
 bool make_function_type(PyObject* module) noexcept {
     PyType_Slot slots[] = {
-        {Py_tp_doc, const_cast<char*>("A function of asyncio's whose body is native.")},
         {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
         {Py_tp_descr_get, reinterpret_cast<void*>(describe_get)},
         {Py_tp_getattro, reinterpret_cast<void*>(get_attribute)},

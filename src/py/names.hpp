@@ -26,6 +26,7 @@
     X(_on_timeout) \
     X(_put) \
     X(_set_task_name) \
+    X(_source_traceback) \
     X(_timer_handle_cancelled) \
     X(_transports) \
     X(_waiters) \
@@ -45,6 +46,7 @@
     X(close) \
     X(context) \
     X(coro) \
+    X(create_future) \
     X(create_task) \
     X(done) \
     X(eager_start) \

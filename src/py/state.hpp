@@ -55,6 +55,15 @@ struct TaskGroupRules {
     bool suppresses = false; // what is left of a cancellation, as of cancel()
 };
 
+// What the installed asyncio's combinators do; it changed within minor series, too.
+struct CombineRules {
+    bool gather_settles_at_once = false; // by children that are done when it is called
+    bool awaits_are_recorded = false;    // they keep the graph of who awaits whom
+    bool shield_tells = false;           // of an exception after it was cancelled
+    bool as_completed_is_async = false;  // its iterator is an asynchronous one, too
+    bool slot_is_given_back = false;     // by an awaiting of its that failed
+};
+
 struct State {
     Names names;
     AsyncioFunctions asyncio;
@@ -132,6 +141,8 @@ struct State {
     PyTypeObject* priority_queue_type = nullptr;
     PyTypeObject* gathering_future_type = nullptr;
     PyTypeObject* as_completed_type = nullptr;
+    PyTypeObject* wait_type = nullptr;
+    PyTypeObject* shield_type = nullptr;
     PyTypeObject* timeout_type = nullptr;
     PyTypeObject* task_group_type = nullptr;
 
@@ -162,14 +173,17 @@ struct State {
     void* queue_hooks = nullptr;              // sync/queue_hooks.cpp
     PyObject* broken_barrier_error = nullptr; // sync/barrier.cpp, as the next
     PyObject* barrier_states[4] = {};
-    bool sleep_refuses_nan = false;   // what the installed asyncio does: see py/function
-    bool condition_passes_on = false; // sync/condition.cpp
-    bool semaphore_wakes_all = false; // sync/semaphore.cpp
-    TimeoutRules timeout_rules;
-    TaskGroupRules task_group_rules;
+    PyObject* wait_for_one = nullptr;   // combine/as_completed.cpp
     PyObject* timeout_expire = nullptr; // combine/timeout.cpp: Timeout._on_timeout
     PyObject* release_waiter = nullptr; // combine/wait_for.cpp
     PyObject* cancel_and_wait = nullptr;
+    // What the installed asyncio does: see py/function.
+    CombineRules combine;
+    TimeoutRules timeout_rules;
+    TaskGroupRules task_group_rules;
+    bool sleep_refuses_nan = false;
+    bool condition_passes_on = false;         // sync/condition.cpp
+    bool semaphore_wakes_all = false;         // sync/semaphore.cpp
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
     bool watching_takes_context = false;      // loop._add_reader(..., context=)
 };

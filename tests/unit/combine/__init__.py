@@ -1,1 +1,1 @@
-"""Tests of src/combine."""
+"""Tests of what is built from futures and tasks: the room `src/combine`."""

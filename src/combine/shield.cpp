@@ -1,0 +1,160 @@
+// shield: an outer future beside the inner one. Each is observed: the inner one's outcome is
+// copied, and an outer one that is done first, cancelled as a rule, lets go of the inner.
+#include "combine/child.hpp"
+#include "combine/combine.hpp"
+#include "combine/record.hpp"
+
+#include "core/observer.hpp"
+#include "core/task.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+#include "py/function.hpp"
+
+namespace bucle::combine {
+namespace {
+
+struct Shield {
+    py::Ref inner;
+    py::Ref outer;
+    py::Ref waiter;   // the task that called shield(), where the graph of awaits is kept
+    py::Ref on_inner; // the observer of the inner one
+
+    int visit(visitproc visitor, void* arg) const noexcept {
+        for (const py::Ref* ref : {&inner, &outer, &waiter, &on_inner}) {
+            if (const int stop = ref->visit(visitor, arg); stop != 0) {
+                return stop;
+            }
+        }
+        return 0;
+    }
+    void clear() noexcept {
+        inner.reset();
+        outer.reset();
+        waiter.reset();
+        on_inner.reset();
+    }
+};
+
+bool set(PyObject* outer, PyObject* result, PyObject* exception) noexcept {
+    const bool failed = exception != Py_None;
+    if (!core::is_exact_native(outer)) {
+        const py::Names& names = py::names();
+        return static_cast<bool>(py::call_method(
+            outer, failed ? names.set_exception : names.set_result, failed ? exception : result));
+    }
+    core::FutureCore& core = *core::future_core(outer);
+    return failed ? core::future_set_exception(outer, core, exception)
+                  : core::future_set_result(outer, core, result);
+}
+
+bool copy_outcome(PyObject* inner, PyObject* outer) noexcept {
+    const int cancelled = is_cancelled(inner);
+    if (cancelled != 0) {
+        return cancelled > 0 && py::call_method(outer, py::names().cancel);
+    }
+    const py::Ref exception = exception_of(inner);
+    if (!exception || exception.get() != Py_None) {
+        return exception && set(outer, nullptr, exception.get());
+    }
+    const py::Ref result = result_of(inner);
+    return result && set(outer, result.get(), Py_None);
+}
+
+bool inner_done(PyObject* self, PyObject* inner) noexcept {
+    const py::Ref outer = fields_of<Shield>(self).outer.clone();
+    const py::Ref waiter = std::move(fields_of<Shield>(self).waiter);
+    if (!outer || !drop_edge(inner, waiter.get())) {
+        return !outer;
+    }
+    const int gone = is_cancelled(outer.get());
+    if (gone != 0) {
+        return gone > 0 && (py::state().combine.awaits_are_recorded || mark_retrieved(inner));
+    }
+    return copy_outcome(inner, outer.get());
+}
+
+// Some versions tell of the exception of an inner future that nobody waits for any more.
+bool tell_of_exception(PyObject*, PyObject* inner) noexcept {
+    const int cancelled = is_cancelled(inner);
+    const py::Ref exception = cancelled == 0 ? exception_of(inner) : py::none();
+    if (cancelled < 0 || !exception || exception.get() == Py_None) {
+        return cancelled >= 0 && exception;
+    }
+    const py::Names& names = py::names();
+    const py::Ref name = py::Ref::steal(PyType_GetName(Py_TYPE(exception.get())));
+    const py::Ref message =
+        name ? py::Ref::steal(PyUnicode_FromFormat("%U exception in shielded future", name.get()))
+             : py::Ref();
+    const py::Ref traceback = py::Ref::steal(PyObject_GetAttr(inner, names._source_traceback));
+    const py::Ref loop = traceback ? core::loop_of(inner) : py::Ref();
+    const py::Ref report = loop && message ? py::Ref::steal(PyDict_New()) : py::Ref();
+    return report && PyDict_SetItem(report.get(), names.message, message.get()) == 0 &&
+           PyDict_SetItem(report.get(), names.exception, exception.get()) == 0 &&
+           PyDict_SetItem(report.get(), names.future, inner) == 0 &&
+           (traceback.get() == Py_None ||
+            PyDict_SetItem(report.get(), names.source_traceback, traceback.get()) == 0) &&
+           py::call_method(loop.get(), names.call_exception_handler, report.get());
+}
+
+bool let_go(PyObject* inner, PyObject* on_inner, PyObject* waiter) noexcept {
+    if (!core::stop_observing(inner, on_inner) || !drop_edge(inner, waiter)) {
+        return false;
+    }
+    if (!py::state().combine.shield_tells) {
+        return true;
+    }
+    const py::Ref teller =
+        core::make_observer(Py_None, tell_of_exception, "shield.<locals>._log_on_exception");
+    return teller && core::observe(inner, teller.get());
+}
+
+bool outer_done(PyObject* self, PyObject*) noexcept {
+    Shield& shield = fields_of<Shield>(self);
+    const py::Ref inner = std::move(shield.inner);
+    const py::Ref on_inner = std::move(shield.on_inner);
+    const py::Ref waiter = std::move(shield.waiter);
+    const int done = inner ? is_done(inner.get()) : 1;
+    return done != 0 ? done > 0 : let_go(inner.get(), on_inner.get(), waiter.get());
+}
+
+PyObject* shield(py::Function&, PyObject* const* args) noexcept {
+    py::Ref inner = ensure_future(args[0], nullptr);
+    const int done = inner ? is_done(inner.get()) : -1;
+    if (done != 0) {
+        return done > 0 ? inner.release() : nullptr;
+    }
+    const py::Ref loop = core::loop_of(inner.get());
+    py::Ref outer = loop ? create_future(loop.get()) : py::Ref();
+    const py::Ref record =
+        outer ? py::Ref::steal(py::allocate(py::state().shield_type)) : py::Ref();
+    if (!record) {
+        return nullptr;
+    }
+    Shield& fields = fields_of<Shield>(record.get());
+    if (!find_waiter(loop.get(), fields.waiter) || !add_edge(inner.get(), fields.waiter.get())) {
+        return nullptr;
+    }
+    fields.outer = outer.clone();
+    fields.on_inner =
+        core::make_observer(record.get(), inner_done, "shield.<locals>._inner_done_callback");
+    const py::Ref on_outer =
+        core::make_observer(record.get(), outer_done, "shield.<locals>._outer_done_callback");
+    if (!fields.on_inner || !on_outer || !core::observe(inner.get(), fields.on_inner.get()) ||
+        !core::observe(outer.get(), on_outer.get())) {
+        return nullptr;
+    }
+    fields.inner = std::move(inner);
+    return outer.release();
+}
+
+} // namespace
+
+bool add_shield(PyObject* module) noexcept {
+    static const py::FunctionRow kRows[] = {{"shield", shield}, {nullptr, nullptr}};
+    py::State& state = py::state();
+    state.combine.shield_tells = py::twin_mentions("asyncio.tasks", "shield", "_log_on_exception");
+    state.shield_type = make_record_type<Shield>(module, "bucle.shield_record");
+    return state.shield_type != nullptr && py::add_module_functions(module, "asyncio.tasks", kRows);
+}
+
+} // namespace bucle::combine
