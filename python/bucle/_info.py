@@ -41,7 +41,8 @@ def _native_names() -> list[str]:
         name
         for path, names in installation.NAMES.items()
         for name in names
-        if hasattr(importlib.import_module(path), name)
+        for stock in (getattr(importlib.import_module(path), name, None),)
+        if stock is not None and installation.native_form(name) is not stock
     ]
     return [*_MADE_BY_A_LOOP, *names]
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from . import _compat
 
-# Where asyncio defines what we have a native form of; bucle has it under the same name. Names that
-# the running version lacks are passed over.
+# Where asyncio defines what we have a form of our own of; bucle has it under the same name. Names
+# that the running version lacks are passed over, and so are those where asyncio's own function does
+# all there is to do (see tests/unit/package/test_names.py).
 NAMES: dict[str, tuple[str, ...]] = {
     "asyncio.futures": ("Future", "wrap_future"),
     "asyncio.tasks": (
@@ -56,10 +57,11 @@ LOOP_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
-def _native(name: str) -> Any:
+def native_form(name: str) -> Any:
+    """What stands for a name of asyncio."""
     import bucle
 
-    return bucle.Loop if name == "EventLoop" else getattr(bucle, name, None)
+    return bucle.Loop if name == "EventLoop" else getattr(bucle, name)
 
 
 class _Installation:
@@ -90,14 +92,14 @@ class _Installation:
             name: getattr(defining, name)
             for defining, names in ((importlib.import_module(path), table[path]) for path in table)
             for name in names
-            if hasattr(defining, name) and _native(name) is not None
+            if hasattr(defining, name) and native_form(name) is not getattr(defining, name)
         }
         for path, module in sorted(sys.modules.items()):
             if path != "asyncio" and not path.startswith("asyncio."):
                 continue
             for name, value in stock.items():
                 if vars(module).get(name) is value:
-                    native = _native(name)
+                    native = native_form(name)
                     self._swapped.append((module, name, value, native))
                     setattr(module, name, native)
 

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from bucle.installation import LOOP_NAMES, NAMES
+from bucle.installation import LOOP_NAMES, NAMES, native_form
 from tests.support import check_script
 
 STATE = """
@@ -45,7 +45,8 @@ print(*(f"{module}.{name}" for module, name in changed))
     expected = set()
     for path, names in {**NAMES, **LOOP_NAMES}.items():
         for name in names:
-            if hasattr(importlib.import_module(path), name):
+            stock = getattr(importlib.import_module(path), name, None)
+            if stock is not None and native_form(name) is not stock:
                 expected.add(f"{path}.{name}")
                 if hasattr(asyncio, name):
                     expected.add(f"asyncio.{name}")
