@@ -36,6 +36,7 @@ for name in "${wanted[@]}"; do
             # named one by one: sudo would drop them
             "$ROOT/tools/sid.sh" run env PRESET="$preset" JOBS="${JOBS:-}" \
                 PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-}" BUCLE_EXAMPLES="${BUCLE_EXAMPLES:-}" \
+                BUCLE_MODULES="${BUCLE_MODULES:-}" \
                 "$ROOT/tools/test.sh" --no-cpp "${python#sid }" || status=$?
             ;;
         *) (one "$python") || status=$? ;;

@@ -3,10 +3,10 @@
 // and are passed by vectorcall; more are kept as a tuple.
 //
 // Our fields stand in the very slots of asyncio's classes, and arguments in those whose values we
-// keep elsewhere: a handle has 128 bytes instead of 192 (a ThreadSafeHandle had 224), and in a large
-// batch most of the time went into the page faults for that. Each such slot holds a reference or
-// null, so asyncio's own descriptors of the slots stay safe. Where the installed asyncio lays its
-// slots out otherwise, the same fields stand behind them (handle_layout.cpp).
+// keep elsewhere: a handle has 128 bytes instead of 192 (a ThreadSafeHandle had 224), and in a
+// large batch most of the time went into the page faults for that. Each such slot holds a reference
+// or null, so asyncio's own descriptors of the slots stay safe. Where the installed asyncio lays
+// its slots out otherwise, the same fields stand behind them (handle_layout.cpp).
 #pragma once
 
 #include "core/scheduler.hpp"

@@ -56,7 +56,7 @@ struct PrimitiveRecipe {
     const char* stock_module;     // "asyncio.locks"
     PyTypeObject* base = nullptr; // null: the stock class; else one of ours
     const py::FunctionRow* functions = nullptr;
-    PyGetSetDef* getset = nullptr;  // see get_dict
+    PyGetSetDef* getset = nullptr; // see get_dict
 };
 
 // Makes the type and adds it to the module; `slots` has room behind its first {0, nullptr} for what

@@ -1,7 +1,7 @@
 """CPython's own core modules pass on the native types and loop, plain and installed.
 
 One test an upstream module, so that they run in parallel; what is known to differ is a row of
-registry.toml.  BUCLE_EXAMPLES=large adds the modules that need connections, as does `python -m
+registry.toml.  BUCLE_MODULES=all adds the modules that need connections, as does `python -m
 tests.conformance`.
 """
 
@@ -19,7 +19,7 @@ from tests.conformance.report import judge, stale_rows
 
 pytestmark = pytest.mark.conformance
 
-MODULES = SETS["all" if os.environ.get("BUCLE_EXAMPLES") == "large" else "core"]
+MODULES = SETS[os.environ.get("BUCLE_MODULES") or "core"]
 
 
 def _has_upstream(module: str) -> bool:
