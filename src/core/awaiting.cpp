@@ -5,6 +5,7 @@
 #include "core/future.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/lent_stop.hpp"
 
 namespace bucle::core {
 namespace {
@@ -118,7 +119,7 @@ PyObject* as_next(PySendResult outcome, PyObject* value) noexcept {
         return nullptr; // an iterator that ends without an error returns None
     }
     if (value == Py_True) {
-        py::raise_stop_with_true();
+        py::lend_stop_iteration(value); // nobody minds where that lives on
     } else {
         py::compat::raise_stop_iteration(value);
     }

@@ -5,6 +5,7 @@
 #include "core/awaiting.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/lent_stop.hpp"
 
 #include <structmember.h>
 
@@ -189,7 +190,14 @@ PyObject* await(PyObject* self) noexcept {
 PyObject* next(PyObject* self) noexcept {
     PyObject* value = nullptr;
     const PySendResult outcome = coroutine_send(self, Py_None, &value);
-    return as_next(outcome, value);
+    if (outcome != PYGEN_RETURN) {
+        return value;
+    }
+    const py::Ref held = py::Ref::steal(value);
+    if (value != Py_None) { // an iterator that ends without an error returns None
+        py::lend_stop_iteration(value);
+    }
+    return nullptr;
 }
 
 void finalize(PyObject* self) noexcept {
@@ -236,6 +244,7 @@ void dealloc(PyObject* self) noexcept {
         release_all(co);
     }
     co.function.reset();
+    py::take_back_stop_iteration();
     py::state().coroutine_blocks.give(self);
 }
 

@@ -47,27 +47,6 @@ bool exit_exception_raised() noexcept {
            PyErr_ExceptionMatches(PyExc_SystemExit) != 0;
 }
 
-// Whether nobody left a trace on it.
-static bool is_pristine(PyObject* exception) noexcept {
-    const auto& stop = *reinterpret_cast<PyStopIterationObject*>(exception);
-    return stop.traceback == nullptr && stop.context == nullptr && stop.cause == nullptr &&
-           stop.dict == nullptr && stop.notes == nullptr && stop.suppress_context == 0 &&
-           stop.value == Py_True && PyTuple_CheckExact(stop.args) &&
-           PyTuple_GET_SIZE(stop.args) == 1 && PyTuple_GET_ITEM(stop.args, 0) == Py_True;
-}
-
-void raise_stop_with_true() noexcept {
-    PyObject*& kept = state().stop_with_true;
-    if (kept == nullptr || !is_sole_owner(kept) || !is_pristine(kept)) {
-        Ref made = call(PyExc_StopIteration, Py_True);
-        if (!made) {
-            return;
-        }
-        const Ref old = Ref::steal(std::exchange(kept, made.release()));
-    }
-    compat::put_exception(Ref::borrow(kept));
-}
-
 void set_context(PyObject* exception, PyObject* context) noexcept {
     if (context == nullptr || context == exception) {
         return;

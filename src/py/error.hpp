@@ -28,11 +28,6 @@ int raise_undeletable(PyObject* self, const char* name) noexcept; // for a sette
 bool is_exit_exception(PyObject* exception) noexcept;
 bool exit_exception_raised() noexcept;
 
-// Raises StopIteration(True): how `await lock.acquire()` ends for the interpreter. Making the
-// exception takes longer than all the rest of it, so one is kept for as long as nobody else got
-// hold of it.
-void raise_stop_with_true() noexcept;
-
 // What the interpreter does with an exception that is raised while it handles `context`, which may
 // be null.
 void set_context(PyObject* exception, PyObject* context) noexcept;

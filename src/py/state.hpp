@@ -166,7 +166,8 @@ struct State {
     void* live_loops = nullptr; // loop/loop_type.cpp
     PyObject* native_loop_methods = nullptr; // loop/overrides.cpp: name to descriptor
     PyObject* empty_context = nullptr;       // see abi::mirror_context
-    PyObject* stop_with_true = nullptr;      // py/error.cpp
+    PyObject* lent_stop = nullptr;           // py/lent_stop.cpp
+    bool stop_is_lent = false;
     std::uint64_t task_counter = 0;
     CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
     PyObject* set_unless_cancelled = nullptr; // combine/sleep.cpp
