@@ -169,6 +169,10 @@ Step exit_group_inner(Coroutine& co, py::Ref, py::Ref error, py::Ref& result) no
         return conclude(co, group, result);
     }
     if (!group.on_completed) {
+        if (!group.loop) { // a group that nobody entered
+            (void)py::get_attr(Py_None, py::names().create_future);
+            return Step::fail;
+        }
         group.on_completed = core::make_future(group.loop.get());
     }
     return co.wait(group.on_completed.clone(), 1);

@@ -15,7 +15,7 @@ bool tell_handler(TaskGroup& group, PyObject* task, PyObject* error) noexcept {
     py::Ref message = py::Ref::steal(
         PyUnicode_FromFormat("Task %R has errored out but its parent task %S is already completed",
                              task, group.parent()));
-    return core::report_to_loop(group.loop.get(), std::move(message),
+    return core::report_to_loop(group.loop ? group.loop.get() : Py_None, std::move(message),
                                 {{names.exception, error}, {names.task, task}});
 }
 
@@ -82,7 +82,7 @@ bool on_task_done(PyObject* self, PyObject* task) noexcept {
 // create_task() of the loop, called as this version of asyncio calls it.
 py::Ref call_loop(TaskGroup& group, const py::Function& function, PyObject* const* args) noexcept {
     const py::Names& names = py::names();
-    PyObject* const loop = group.loop.get();
+    PyObject* const loop = group.loop ? group.loop.get() : Py_None;
     PyObject* const coro = args[1];
     PyObject* const name = function.keyword_only > 0 ? args[2] : nullptr;
     PyObject* const context = function.keyword_only > 0 ? args[3] : nullptr;

@@ -185,13 +185,23 @@ bool leave_expired(PyObject* self, Timeout& timeout, PyObject* type, PyObject* e
 
 void raise_timeout(PyObject* cause) noexcept {
     py::Ref error = py::call(PyExc_TimeoutError);
-    if (error) {
-        PyException_SetCause(error.get(), py::Ref::borrow(cause).release());
-        // Through the interpreter, which may know of an error that is being handled.
-        PyErr_SetObject(PyExc_TimeoutError, error.get());
-        if (cause != nullptr) {
-            PyException_SetContext(error.get(), py::Ref::borrow(cause).release());
-        }
+    // Who calls __aexit__ by hand can pass anything: `raise ... from` makes an instance of a class.
+    const py::Ref instance = cause != nullptr && PyExceptionClass_Check(cause)
+                                 ? py::call(cause)
+                                 : py::Ref::borrow(cause);
+    if (!error || (cause != nullptr && !instance)) {
+        return;
+    }
+    if (instance && instance.get() != Py_None && !PyExceptionInstance_Check(instance.get())) {
+        py::raise_type_error("exception causes must derive from BaseException");
+        return;
+    }
+    const bool caused = instance && instance.get() != Py_None;
+    PyException_SetCause(error.get(), caused ? instance.clone().release() : nullptr);
+    // Through the interpreter, which may know of an error that is being handled.
+    PyErr_SetObject(PyExc_TimeoutError, error.get());
+    if (caused) {
+        PyException_SetContext(error.get(), instance.clone().release());
     }
 }
 

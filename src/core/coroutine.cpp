@@ -39,6 +39,20 @@ void convert_stop_iteration() noexcept {
     }
 }
 
+// A future ends the chain of awaits; below anything else there may be many more.
+PySendResult resume(Coroutine& co, py::Ref error, PyObject** got) noexcept {
+    PyObject* const waiting = co.waiting.get();
+    if (is_exact_native(waiting)) [[likely]] {
+        return resume_awaitable(waiting, std::move(error), got);
+    }
+    if (Py_EnterRecursiveCall(" while awaiting") != 0) {
+        return PYGEN_ERROR;
+    }
+    const PySendResult outcome = resume_awaitable(waiting, std::move(error), got);
+    Py_LeaveRecursiveCall();
+    return outcome;
+}
+
 PySendResult run(Coroutine& co, py::Ref error, PyObject** out) noexcept {
     *out = nullptr;
     co.state = Coroutine::State::running;
@@ -46,8 +60,7 @@ PySendResult run(Coroutine& co, py::Ref error, PyObject** out) noexcept {
     for (;;) {
         if (co.waiting) {
             PyObject* got = nullptr;
-            const PySendResult outcome =
-                resume_awaitable(co.waiting.get(), std::exchange(error, {}), &got);
+            const PySendResult outcome = resume(co, std::exchange(error, {}), &got);
             if (outcome == PYGEN_NEXT) {
                 co.state = Coroutine::State::suspended;
                 *out = got;
@@ -237,6 +250,7 @@ void dealloc(PyObject* self) noexcept {
         return;
     }
     PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, dealloc); // one may await another that awaits another
     if (co.weakrefs != nullptr) {
         PyObject_ClearWeakRefs(self);
     }
@@ -246,6 +260,7 @@ void dealloc(PyObject* self) noexcept {
     co.function.reset();
     py::take_back_stop_iteration();
     py::state().coroutine_blocks.give(self);
+    Py_TRASHCAN_END;
 }
 
 PyMemberDef members[] = {

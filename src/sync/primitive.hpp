@@ -43,10 +43,14 @@ struct Slots {
         py::compat::clear_instance_dict(self);
         return 0;
     }
+    // A queue in a queue in a queue: the trashcan ends them one after the other, not each in the
+    // other's dealloc.
     static void dealloc(PyObject* self) noexcept {
         PyObject_GC_UnTrack(self);
+        Py_TRASHCAN_BEGIN(self, dealloc);
         core_of<Core>(self).clear();
         py::free_instance(self);
+        Py_TRASHCAN_END;
     }
 };
 
