@@ -96,8 +96,9 @@ bool cancel_group(PyObject* self, TaskGroup& group) noexcept {
         group.cancel_on_enter = true;
         return true;
     }
-    if ((group.exiting && !group.has_tasks()) || group.aborting) {
-        return true;
+    const int has_tasks = group.exiting ? group.has_tasks() : 1;
+    if (has_tasks <= 0 || group.aborting) {
+        return has_tasks >= 0;
     }
     return abort_group(self) &&
            (!group.parent_task || group.parent_cancel_requested || request_parent_cancel(group));
@@ -213,6 +214,7 @@ PyGetSetDef kProperties[] = {
      nullptr},
     {"_tasks", get_tasks, set_container<&G::tasks>, nullptr, nullptr},
     {"_errors", get_errors, set_container<&G::errors>, nullptr, nullptr},
+    {"__dict__", sync::get_dict, sync::set_dict, nullptr, kProperties},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -31,9 +31,11 @@ struct TaskGroup {
     int visit(visitproc visitor, void* arg) const noexcept;
     void clear() noexcept;
 
-    bool has_tasks() const noexcept { return tasks && PyObject_Size(tasks.get()) > 0; }
+    // 1, 0, or -1 with an error set, here and in has_errors().
+    [[nodiscard]] int has_tasks() const noexcept {
+        return tasks ? PyObject_IsTrue(tasks.get()) : 0;
+    }
     PyObject* parent() const noexcept { return parent_task ? parent_task.get() : Py_None; }
-    // 1, 0, or -1 with an error set.
     [[nodiscard]] int has_errors() const noexcept {
         return errors ? PyObject_IsTrue(errors.get()) : 0;
     }

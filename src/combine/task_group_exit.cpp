@@ -165,8 +165,9 @@ Step exit_group_inner(Coroutine& co, py::Ref, py::Ref error, py::Ref& result) no
         }
         group.on_completed.reset();
     }
-    if (!group.has_tasks()) {
-        return conclude(co, group, result);
+    const int has_tasks = group.has_tasks();
+    if (has_tasks <= 0) {
+        return has_tasks == 0 ? conclude(co, group, result) : Step::fail;
     }
     if (!group.on_completed) {
         if (!group.loop) { // a group that nobody entered
@@ -182,7 +183,7 @@ Step exit_group(Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) no
     PyObject* const self = co.arguments[0].get();
     Step step = Step::fail;
     // Where asyncio has _aexit() it is called by name; call graphs show it while it waits.
-    const bool at_once = is_exact_group(self) && co.stage == 0 && !group_of(self).has_tasks();
+    const bool at_once = is_exact_group(self) && co.stage == 0 && !group_of(self).has_tasks() == 0;
     if (at_once || !py::state().task_group_rules.forgets) {
         step = exit_group_inner(co, std::move(value), std::move(error), result);
     } else if (co.stage == 0) {

@@ -19,6 +19,15 @@ bool tell_handler(TaskGroup& group, PyObject* task, PyObject* error) noexcept {
                                 {{names.exception, error}, {names.task, task}});
 }
 
+// group._tasks.add(task) or .discard(task), whatever a program put there.
+bool change_tasks(TaskGroup& group, int (*change)(PyObject*, PyObject*), PyObject* name,
+                  PyObject* task) noexcept {
+    const py::Ref tasks = group.tasks.clone();
+    return PySet_CheckExact(tasks.get())
+               ? change(tasks.get(), task) >= 0
+               : static_cast<bool>(py::call_method(tasks.get(), name, task));
+}
+
 bool wake_block(TaskGroup& group) noexcept {
     const py::Ref completed = group.on_completed.clone();
     const int done = sync::is_done(completed.get());
@@ -58,7 +67,7 @@ bool note_failure(PyObject* self, PyObject* task, PyObject* error) noexcept {
 
 bool on_task_done(PyObject* self, PyObject* task) noexcept {
     TaskGroup& group = group_of(self);
-    if (group.tasks && PySet_Discard(group.tasks.get(), task) < 0) {
+    if (group.tasks && !change_tasks(group, PySet_Discard, py::names().discard, task)) {
         return false;
     }
     if (py::state().task_group_rules.adds_edges) {
@@ -68,7 +77,8 @@ bool on_task_done(PyObject* self, PyObject* task) noexcept {
             return false;
         }
     }
-    if (group.on_completed && !group.has_tasks() && !wake_block(group)) {
+    const int has_tasks = group.on_completed ? group.has_tasks() : 1;
+    if (has_tasks < 0 || (has_tasks == 0 && !wake_block(group))) {
         return false;
     }
     const int cancelled = sync::is_cancelled(task);
@@ -152,7 +162,8 @@ bool adopt(PyObject* self, TaskGroup& group, PyObject* task) noexcept {
         return false;
     }
     PyObject* const tasks = tasks_of(group);
-    if (tasks == nullptr || PySet_Add(tasks, task) < 0 || !hang_on(self, group, task)) {
+    if (tasks == nullptr || !change_tasks(group, PySet_Add, py::names().add, task) ||
+        !hang_on(self, group, task)) {
         return false;
     }
     if (rules.cancels_late && group.aborting) {
@@ -170,7 +181,11 @@ PyObject* group_create_task(py::Function& function, PyObject* const* args) noexc
     if (!group.entered) {
         return refuse(self, args[1], "TaskGroup %R has not been entered").release();
     }
-    if (group.exiting && !group.has_tasks()) {
+    const int has_tasks = group.exiting ? group.has_tasks() : 1;
+    if (has_tasks < 0) {
+        return nullptr;
+    }
+    if (has_tasks == 0) {
         return refuse(self, args[1], "TaskGroup %R is finished").release();
     }
     if (group.aborting) {

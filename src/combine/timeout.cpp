@@ -368,8 +368,32 @@ PyObject* get_state(PyObject* self, void*) noexcept {
                   : nullptr;
 }
 
+int set_state(PyObject* self, PyObject* value, void*) noexcept {
+    const py::Ref name = value == nullptr ? py::Ref() : py::get_attr(value, py::names().name);
+    for (std::size_t i = 0; name && i != kStates.size(); ++i) {
+        if (PyUnicode_Check(name.get()) &&
+            PyUnicode_CompareWithASCIIString(name.get(), kStates.at(i).name) == 0) {
+            timeout_of(self).state = static_cast<State>(i);
+            return 0;
+        }
+    }
+    if (PyErr_Occurred() == nullptr) {
+        py::raise_value_error("no state of a Timeout");
+    }
+    return -1;
+}
+
 PyObject* get_cancelling(PyObject* self, void*) noexcept {
     return PyLong_FromLong(timeout_of(self).cancelling);
+}
+
+int set_cancelling(PyObject* self, PyObject* value, void*) noexcept {
+    const long number = value == nullptr ? 0 : PyLong_AsLong(value);
+    if (number == -1 && PyErr_Occurred() != nullptr) {
+        return -1;
+    }
+    timeout_of(self).cancelling = number;
+    return 0;
 }
 
 template <py::Ref Timeout::* Field>
@@ -377,12 +401,21 @@ PyObject* get_field(PyObject* self, void*) noexcept {
     return py::value_or_none((timeout_of(self).*Field).get());
 }
 
+template <py::Ref Timeout::* Field>
+int set_field(PyObject* self, PyObject* value, void*) noexcept {
+    timeout_of(self).*Field = value == Py_None ? py::Ref() : py::Ref::borrow(value);
+    return 0;
+}
+
+using T = Timeout;
+
 PyGetSetDef kProperties[] = {
-    {"_state", get_state, nullptr, nullptr, nullptr},
-    {"_cancelling", get_cancelling, nullptr, nullptr, nullptr},
-    {"_when", get_field<&Timeout::when>, nullptr, nullptr, nullptr},
-    {"_task", get_field<&Timeout::task>, nullptr, nullptr, nullptr},
-    {"_timeout_handler", get_field<&Timeout::handler>, nullptr, nullptr, nullptr},
+    {"_state", get_state, set_state, nullptr, nullptr},
+    {"_timeout_handler", get_field<&T::handler>, set_field<&T::handler>, nullptr, nullptr},
+    {"_task", get_field<&T::task>, set_field<&T::task>, nullptr, nullptr},
+    {"_when", get_field<&T::when>, set_field<&T::when>, nullptr, nullptr},
+    {"_cancelling", get_cancelling, set_cancelling, nullptr, nullptr},
+    {"__dict__", sync::get_dict, sync::set_dict, nullptr, kProperties},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -13,8 +13,9 @@ namespace {
 // A value for throw(), or an error set. `value` null: none was given.
 py::Ref make_thrown(PyObject* type, PyObject* value) noexcept {
     if (PyExceptionClass_Check(type)) {
-        if (value != nullptr && PyObject_IsInstance(value, type) == 1) {
-            return py::Ref::borrow(value);
+        const int is_one = value == nullptr ? 0 : PyObject_IsInstance(value, type);
+        if (is_one != 0) {
+            return is_one > 0 ? py::Ref::borrow(value) : py::Ref();
         }
         py::Ref exception;
         if (value != nullptr && PyTuple_Check(value)) {
@@ -92,11 +93,12 @@ PySendResult throw_into(PyObject* coro, PyObject* error, PyObject** out) noexcep
     return *out == nullptr ? PYGEN_ERROR : PYGEN_RETURN;
 }
 
-PySendResult resume_awaitable(PyObject* awaitable, py::Ref error, PyObject** out) noexcept {
+PySendResult resume_awaitable(PyObject* awaitable, PyObject* value, py::Ref error,
+                              PyObject** out) noexcept {
     *out = nullptr;
     if (!error) {
-        return is_exact_native(awaitable) ? future_send(awaitable, Py_None, out)
-                                          : PyIter_Send(awaitable, Py_None, out);
+        return is_exact_native(awaitable) ? future_send(awaitable, value, out)
+                                          : PyIter_Send(awaitable, value, out);
     }
     if (PyErr_GivenExceptionMatches(error.get(), PyExc_GeneratorExit) != 0 &&
         !is_exact_native(awaitable)) {

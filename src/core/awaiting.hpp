@@ -10,9 +10,10 @@ namespace bucle::core {
 // coroutines, the interpreter's coroutines); any other awaitable is wrapped in a coroutine.
 py::Ref awaitable_of(PyObject* object) noexcept;
 
-// Resumes what awaitable_of() gave, with None, or with `error` when that is not null. A
+// Resumes what awaitable_of() gave, with `value`, or with `error` when that is not null. A
 // GeneratorExit closes it first, as it does below an interpreter's coroutine.
-PySendResult resume_awaitable(PyObject* awaitable, py::Ref error, PyObject** out) noexcept;
+PySendResult resume_awaitable(PyObject* awaitable, PyObject* value, py::Ref error,
+                              PyObject** out) noexcept;
 
 // coro.throw(error), its outcome told as PyIter_Send tells it.
 PySendResult throw_into(PyObject* coro, PyObject* error, PyObject** out) noexcept;

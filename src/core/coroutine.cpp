@@ -40,27 +40,28 @@ void convert_stop_iteration() noexcept {
 }
 
 // A future ends the chain of awaits; below anything else there may be many more.
-PySendResult resume(Coroutine& co, py::Ref error, PyObject** got) noexcept {
+PySendResult resume(Coroutine& co, PyObject* value, py::Ref error, PyObject** got) noexcept {
     PyObject* const waiting = co.waiting.get();
     if (is_exact_native(waiting)) [[likely]] {
-        return resume_awaitable(waiting, std::move(error), got);
+        return resume_awaitable(waiting, value, std::move(error), got);
     }
     if (Py_EnterRecursiveCall(" while awaiting") != 0) {
         return PYGEN_ERROR;
     }
-    const PySendResult outcome = resume_awaitable(waiting, std::move(error), got);
+    const PySendResult outcome = resume_awaitable(waiting, value, std::move(error), got);
     Py_LeaveRecursiveCall();
     return outcome;
 }
 
-PySendResult run(Coroutine& co, py::Ref error, PyObject** out) noexcept {
+PySendResult run(Coroutine& co, PyObject* sent, py::Ref error, PyObject** out) noexcept {
     *out = nullptr;
     co.state = Coroutine::State::running;
     py::Ref value = error ? py::Ref() : py::none();
     for (;;) {
         if (co.waiting) {
             PyObject* got = nullptr;
-            const PySendResult outcome = resume(co, std::exchange(error, {}), &got);
+            const PySendResult outcome = resume(co, sent, std::exchange(error, {}), &got);
+            sent = Py_None;
             if (outcome == PYGEN_NEXT) {
                 co.state = Coroutine::State::suspended;
                 *out = got;
@@ -139,7 +140,7 @@ PySendResult coroutine_send(PyObject* self, PyObject* value, PyObject** out) noe
         py::raise_type_error("can't send non-None value to a just-started coroutine");
         return PYGEN_ERROR;
     }
-    return run(co, {}, out);
+    return run(co, value, {}, out);
 }
 
 PySendResult coroutine_throw(PyObject* self, py::Ref error, PyObject** out) noexcept {
@@ -154,7 +155,7 @@ PySendResult coroutine_throw(PyObject* self, py::Ref error, PyObject** out) noex
         py::compat::put_exception(std::move(error));
         return PYGEN_ERROR;
     }
-    return run(co, std::move(error), out);
+    return run(co, Py_None, std::move(error), out);
 }
 
 bool coroutine_close(PyObject* self) noexcept {

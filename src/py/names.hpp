@@ -30,9 +30,11 @@
     X(_timer_handle_cancelled) \
     X(_transports) \
     X(_waiters) \
+    X(_wake_up_first) \
     X(_wake_up_next) \
     X(_wakeup_next) \
     X(acquire) \
+    X(add) \
     X(add_done_callback) \
     X(append) \
     X(call_at) \
@@ -48,6 +50,7 @@
     X(coro) \
     X(create_future) \
     X(create_task) \
+    X(discard) \
     X(done) \
     X(eager_start) \
     X(empty) \

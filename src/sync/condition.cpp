@@ -141,7 +141,7 @@ core::Step wait(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& resu
     default:
         break;
     }
-    if (end_wait_for_lock(lock_of(co.arguments[1].get()), co.kept.get(), std::move(error))) {
+    if (end_wait_for_lock(co.arguments[1].get(), co.kept.get(), std::move(error))) {
         return end_locked_wait(co, result);
     }
     return note_error(co) ? take_lock_back(co, result)
@@ -364,16 +364,15 @@ py::Ref make_condition() noexcept {
 bool notify_some(Condition& condition, PyObject* count) noexcept {
     Count wanted;
     wanted.assign(count);
-    Py_ssize_t woken = 0;
+    Count woken;
     const int stop = condition.waiters.for_each([&](PyObject* waiter) noexcept {
-        const int more = wanted.compare(woken, Py_GT);
-        if (more <= 0) {
-            return more < 0 ? -1 : 1;
+        const int enough = woken.compare(wanted, Py_GE);
+        if (enough != 0) {
+            return enough;
         }
         const int done = is_done(waiter);
         if (done == 0) {
-            ++woken;
-            return wake(waiter, Py_False) ? 0 : -1;
+            return woken.add(1) && wake(waiter, Py_False) ? 0 : -1;
         }
         return done < 0 ? -1 : 0;
     });

@@ -57,6 +57,10 @@ py::Ref Deque::pop_front() noexcept {
 
 py::Ref Deque::at(Py_ssize_t place) const noexcept {
     if (!native()) {
+        if (!PySequence_Check(object_.get()) && place == 0) { // a set, a dict
+            const py::Ref iterator = py::Ref::steal(PyObject_GetIter(object_.get()));
+            return iterator ? py::Ref::steal(PyIter_Next(iterator.get())) : py::Ref();
+        }
         return py::Ref::steal(PySequence_GetItem(object_.get(), place));
     }
     return py::Ref::borrow(slot(static_cast<std::uint32_t>(place)));

@@ -2,6 +2,7 @@
 // first waiter that is not cancelled has been woken; it claims the lock when its task runs.
 #include "sync/lock.hpp"
 
+#include "py/call.hpp"
 #include "sync/sync.hpp"
 
 namespace bucle::sync {
@@ -16,6 +17,13 @@ bool wake_first(Lock& lock) noexcept {
     const py::Ref first = lock.waiters.at(0);
     const int done = first ? is_done(first.get()) : -1;
     return done == 0 ? wake(first.get(), Py_True) : done > 0;
+}
+
+// self._wake_up_first()
+bool wake_first_of(PyObject* self) noexcept {
+    return is_exact_lock(self)
+               ? wake_first(lock_of(self))
+               : static_cast<bool>(py::call_method(self, py::names()._wake_up_first));
 }
 
 } // namespace
@@ -45,7 +53,8 @@ py::Ref wait_for_lock(PyObject* self) noexcept {
     return waiter && lock.waiters.push_back(waiter.get()) ? std::move(waiter) : py::Ref();
 }
 
-bool end_wait_for_lock(Lock& lock, PyObject* waiter, py::Ref error) noexcept {
+bool end_wait_for_lock(PyObject* self, PyObject* waiter, py::Ref error) noexcept {
+    Lock& lock = lock_of(self);
     if (!lock.waiters.remove(waiter)) {
         return false;
     }
@@ -54,7 +63,7 @@ bool end_wait_for_lock(Lock& lock, PyObject* waiter, py::Ref error) noexcept {
         return true;
     }
     if (lock.locked || PyErr_GivenExceptionMatches(error.get(), py::state().cancelled_error) == 0 ||
-        wake_first(lock)) {
+        wake_first_of(self)) {
         py::compat::put_exception(std::move(error));
     }
     return false;
@@ -67,7 +76,7 @@ bool release_lock(PyObject* self) noexcept {
         return false;
     }
     lock.locked = false;
-    return wake_first(lock);
+    return wake_first_of(self);
 }
 
 core::Step acquire_lock(core::Coroutine& co, PyObject* self, py::Ref error,
@@ -83,7 +92,7 @@ core::Step acquire_lock(core::Coroutine& co, PyObject* self, py::Ref error,
         co.kept = waiter.clone();
         return co.wait(std::move(waiter), 1);
     }
-    return end_wait_for_lock(lock, co.kept.get(), std::move(error))
+    return end_wait_for_lock(self, co.kept.get(), std::move(error))
                ? core::finish_with(result, py::Ref::borrow(Py_True))
                : core::Step::fail;
 }

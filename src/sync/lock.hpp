@@ -1,5 +1,5 @@
 // Lock, as the condition and the barrier use theirs: the parts of acquire() for bodies that have
-// more to do than wait for a lock. Each is for objects of exactly our type.
+// more to do than wait for a lock. A subclass is asked by name where asyncio does so.
 #pragma once
 
 #include "sync/waiting.hpp"
@@ -26,7 +26,7 @@ py::Ref make_lock() noexcept;
 py::Ref wait_for_lock(PyObject* self) noexcept;
 // After that wait, which ended with `error` unless that is null. True: the lock is the caller's;
 // false: an error is set, `error` or another.
-[[nodiscard]] bool end_wait_for_lock(Lock& lock, PyObject* waiter, py::Ref error) noexcept;
+[[nodiscard]] bool end_wait_for_lock(PyObject* self, PyObject* waiter, py::Ref error) noexcept;
 
 [[nodiscard]] bool release_lock(PyObject* self) noexcept;
 

@@ -134,6 +134,11 @@ py::Ref size_of(PyObject* self) noexcept {
 // `self._maxsize <= 0`, and if not so `self.qsize() >= self._maxsize`, of a maxsize of any type.
 py::Ref compare_with_object(PyObject* self) noexcept {
     const py::Ref maxsize = queue_of(self).maxsize.clone();
+    if (!maxsize) {
+        PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '_maxsize'",
+                     Py_TYPE(self)->tp_name);
+        return {};
+    }
     const py::Ref zero = py::Ref::steal(PyLong_FromLong(0));
     const int unlimited =
         zero ? truth_of(py::Ref::steal(PyObject_RichCompare(maxsize.get(), zero.get(), Py_LE)))

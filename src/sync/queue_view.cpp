@@ -96,6 +96,7 @@ PyObject* get_maxsize(PyObject* self, void*) noexcept {
 int set_maxsize_attribute(PyObject* self, PyObject* value, void*) noexcept {
     if (value == nullptr) {
         queue_of(self).maxsize.reset();
+        queue_of(self).limit = Queue::kAskObject;
     } else {
         set_maxsize(queue_of(self), value);
     }

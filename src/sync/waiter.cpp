@@ -23,13 +23,28 @@ PyObject* bind_loop(PyObject* self, py::Ref& bound) noexcept {
     return bound.get();
 }
 
+namespace {
+
+bool is_ours(PyTypeObject* type) noexcept {
+    const py::State::Twin* twin = py::state().twins;
+    while (twin->native != nullptr && twin->native != type) {
+        ++twin;
+    }
+    return twin->native != nullptr;
+}
+
+} // namespace
+
 py::Ref make_waiter(PyObject* self, py::Ref& bound) noexcept {
-    PyObject* const loop = bind_loop(self, bound);
+    // A subclass may have a _get_loop() of its own.
+    const py::Ref loop = is_ours(Py_TYPE(self))
+                             ? py::Ref::borrow(bind_loop(self, bound))
+                             : py::call_method(self, py::names()._get_loop);
     if (loop == Py_None) {
         PyErr_SetString(PyExc_AttributeError, "'NoneType' object has no attribute 'create_future'");
         return {};
     }
-    return loop == nullptr ? py::Ref() : core::make_future(loop);
+    return loop ? core::make_future(loop.get()) : py::Ref();
 }
 
 namespace {
