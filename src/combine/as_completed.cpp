@@ -91,6 +91,10 @@ bool on_completion(PyObject* self, PyObject* future) noexcept {
 }
 
 bool on_timeout(PyObject*, PyObject* self) noexcept {
+    if (Py_TYPE(self) != py::state().as_completed_type) { // called by hand
+        py::raise_type_error("the time-out of as_completed() belongs to its iterator");
+        return false;
+    }
     AsCompleted& all = fields(self);
     const py::Ref futures = std::move(all.futures);
     const py::Ref observer = std::move(all.observer);

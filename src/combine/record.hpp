@@ -23,8 +23,10 @@ struct Record {
     }
     static void dealloc(PyObject* self) noexcept {
         PyObject_GC_UnTrack(self);
+        Py_TRASHCAN_BEGIN(self, dealloc);
         (void)clear(self);
         py::free_instance(self);
+        Py_TRASHCAN_END;
     }
 };
 

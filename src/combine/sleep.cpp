@@ -62,7 +62,7 @@ core::Step sleep(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& res
         break;
     default:
         if (!core::cancel_any_handle(co.kept.get())) {
-            return core::Step::fail;
+            return core::fail_after(std::move(error));
         }
     }
     return error ? core::fail_with(std::move(error)) : core::finish_with(result, std::move(value));

@@ -40,6 +40,10 @@ struct Waiting {
 };
 
 bool release(PyObject*, PyObject* waiter) noexcept {
+    if (core::future_core(waiter) == nullptr) { // called by hand
+        py::raise_type_error("the waiter of wait() is a native future");
+        return false;
+    }
     core::FutureCore& core = *core::future_core(waiter);
     return !core.pending() || core::future_set_result(waiter, core, Py_None);
 }

@@ -91,7 +91,7 @@ bool end_cancelling(Coroutine& co) noexcept {
 Step cancel_and_wait(Coroutine& co, py::Ref, py::Ref error, py::Ref& result) noexcept {
     if (co.stage != 0) {
         if (!end_cancelling(co)) {
-            return Step::fail;
+            return core::fail_after(std::move(error));
         }
         return error ? core::fail_with(std::move(error)) : core::finish_with_none(result);
     }
@@ -236,7 +236,13 @@ Step end_waiting(Coroutine& co, py::Ref error, py::Ref& result) noexcept {
     const int done = sync::is_done(it(co));
     if (done != 0) {
         // A cancellation that came as `it` was done is swallowed.
-        return done > 0 ? core::finish_with(result, result_of(it(co))) : Step::fail;
+        result = done > 0 ? result_of(it(co)) : py::Ref();
+        if (result) {
+            return Step::finish;
+        }
+        py::Ref raised = py::compat::take_exception();
+        py::set_context(raised.get(), error.get());
+        return core::fail_with(std::move(raised));
     }
     const py::Ref loop = unwatch(co) ? require_loop() : py::Ref();
     co.kept = std::move(error);

@@ -5,6 +5,7 @@
 #include "core/awaiting.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/frames.hpp"
 #include "py/lent_stop.hpp"
 
 #include <structmember.h>
@@ -113,6 +114,11 @@ bool can_run(const Coroutine& co) noexcept {
 
 } // namespace
 
+Step fail_after(py::Ref error) noexcept {
+    py::raise_chained(py::compat::take_exception(), std::move(error));
+    return Step::fail;
+}
+
 PyObject* make_coroutine(py::Function& function, PyObject* const* args) noexcept {
     py::State& state = py::state();
     PyObject* const self = state.coroutine_blocks.take(state.coroutine_type);
@@ -125,6 +131,14 @@ PyObject* make_coroutine(py::Function& function, PyObject* const* args) noexcept
     const int count = function.positional + function.keyword_only;
     for (int i = 0; i < count && i < Coroutine::kArguments; ++i) {
         co.arguments[i] = py::Ref::borrow(args[i]);
+    }
+    if (const int depth = py::compat::origin_tracking_depth(); depth > 0) [[unlikely]] {
+        co.origin = py::where_called(depth);
+        if (!co.origin) {
+            co.state = Coroutine::State::closed; // it was never anybody's
+            py::drop(self);
+            return nullptr;
+        }
     }
     PyObject_GC_Track(self);
     return self;
@@ -230,7 +244,7 @@ void finalize(PyObject* self) noexcept {
 int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
     const Coroutine& co = as_coroutine(self);
     for (const py::Ref* ref : {&co.function, &co.arguments[0], &co.arguments[1], &co.arguments[2],
-                               &co.waiting, &co.kept}) {
+                               &co.waiting, &co.kept, &co.origin}) {
         if (const int stop = ref->visit(visit, arg); stop != 0) {
             return stop;
         }
@@ -259,6 +273,7 @@ void dealloc(PyObject* self) noexcept {
         release_all(co);
     }
     co.function.reset();
+    co.origin.reset();
     py::take_back_stop_iteration();
     py::state().coroutine_blocks.give(self);
     Py_TRASHCAN_END;

@@ -34,6 +34,7 @@ struct Coroutine {
     py::Ref arguments[kArguments]; // of the call, defaults filled in; [0] is self in a method
     py::Ref waiting;               // what is awaited now
     py::Ref kept;                  // for the body: what it needs again in a later stage
+    py::Ref origin;                // where it was made, while the interpreter tracks that
     PyObject* weakrefs;
     State state;
     std::uint8_t stage;
@@ -61,6 +62,8 @@ inline Step finish_with(py::Ref& result, py::Ref value) noexcept {
 inline Step finish_with_none(py::Ref& result) noexcept {
     return finish_with(result, py::none());
 }
+// For what failed while `error`, if any, was being handled: the error set gets it as its context.
+Step fail_after(py::Ref error) noexcept;
 inline Step fail_with(py::Ref error) noexcept {
     py::compat::put_exception(std::move(error));
     return Step::fail;

@@ -78,8 +78,8 @@ PyObject* get_state(PyObject* self, void*) noexcept {
     return PyUnicode_InternFromString(kNames[static_cast<int>(as_coroutine(self).state)]);
 }
 
-PyObject* get_origin(PyObject*, void*) noexcept {
-    Py_RETURN_NONE;
+PyObject* get_origin(PyObject* self, void*) noexcept {
+    return py::value_or_none(as_coroutine(self).origin.get());
 }
 
 // A frame that never ran, for those who print where a coroutine stands: the head of the function.
@@ -100,9 +100,13 @@ PyObject* coroutine_repr(PyObject* self) noexcept {
 }
 
 void warn_never_awaited(PyObject* self) noexcept {
-    const py::Ref name = py::Ref::steal(get_qualname(self, nullptr));
-    if (!name || PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%U' was never awaited",
-                                  name.get()) < 0) {
+    // What the interpreter calls for its own: it tells the origin, too.
+    const py::Ref warnings = py::Ref::steal(PyImport_ImportModule("warnings"));
+    const py::Ref warn =
+        warnings
+            ? py::Ref::steal(PyObject_GetAttrString(warnings.get(), "_warn_unawaited_coroutine"))
+            : py::Ref();
+    if (!warn || !py::call(warn.get(), self)) {
         PyErr_WriteUnraisable(self);
     }
 }

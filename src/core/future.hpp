@@ -30,6 +30,7 @@ struct Callback {
 // What most futures never need.
 struct FutureExtras {
     base::Growable<Callback> more_callbacks;
+    std::size_t heard = 0; // how many of them, observers all, were told already (observer.cpp)
     py::Ref cancel_message;
     py::Ref thrown_message;  // of a CancelledError that ended a task
     py::Ref cancelled_error; // the CancelledError to raise once

@@ -28,6 +28,9 @@ PyObject* vectorcall(PyObject* self, PyObject* const* args, std::size_t nargsf,
     }
     const Observer& observer = as_observer(self);
     const py::Ref owner = observer.owner.clone();
+    if (!owner) { // cleared by the collector
+        Py_RETURN_NONE;
+    }
     return observer.notify(owner.get(), args[0]) ? py::new_ref(Py_None) : nullptr;
 }
 
@@ -53,8 +56,10 @@ int clear(PyObject* self) noexcept {
 
 void dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, dealloc);
     (void)clear(self);
     py::free_instance(self);
+    Py_TRASHCAN_END;
 }
 
 PyGetSetDef getset[] = {
@@ -68,14 +73,25 @@ PyMemberDef members[] = {
     {nullptr, 0, 0, 0, nullptr},
 };
 
-// Takes the first of the observers that completion left in the future.
+// Takes the first of the observers that completion left in the future. Null when they are gone: by
+// the collector, or by a second __init__, after which what stands there is somebody else's.
 py::Ref take_first(FutureCore& core) noexcept {
-    py::Ref first = std::move(core.callback);
-    if (core.extras != nullptr && !core.extras->more_callbacks.empty()) {
-        core.callback = std::move(core.extras->more_callbacks[0].target);
-        core.extras->more_callbacks.erase(0);
+    if (core.pending()) {
+        return {};
     }
-    return first;
+    if (core.callback) {
+        return std::move(core.callback);
+    }
+    if (core.extras == nullptr || core.extras->heard == core.extras->more_callbacks.size()) {
+        return {};
+    }
+    auto& more = core.extras->more_callbacks;
+    py::Ref next = std::move(more[core.extras->heard++].target);
+    if (core.extras->heard == more.size()) {
+        core.extras->heard = 0;
+        more.clear();
+    }
+    return next;
 }
 
 } // namespace
@@ -110,7 +126,7 @@ bool stop_observing(PyObject* future, PyObject* observer) noexcept {
 
 bool run_notice(Scheduler& scheduler, PyObject* future) noexcept {
     const py::Ref self = take_first(*future_core(future));
-    if (!self) { // cleared by the collector meanwhile
+    if (!self) {
         return true;
     }
     const Observer& observer = as_observer(self.get());

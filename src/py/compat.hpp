@@ -96,6 +96,11 @@ inline void raise_stop_iteration(PyObject* value) noexcept {
 #endif
 }
 
+// sys.get_coroutine_origin_tracking_depth()
+inline int origin_tracking_depth() noexcept {
+    return PyThreadState_Get()->coroutine_origin_tracking_depth;
+}
+
 inline bool is_finalizing() noexcept {
 #if PY_VERSION_HEX >= 0x030D0000
     return Py_IsFinalizing() != 0;

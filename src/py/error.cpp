@@ -51,14 +51,20 @@ void set_context(PyObject* exception, PyObject* context) noexcept {
     if (context == nullptr || context == exception) {
         return;
     }
-    // Where the chain leads back to the exception it is cut.
-    for (Ref link = Ref::borrow(context); link;) {
+    // Where the chain leads back to the exception it is cut; `slow` meets a circle without it.
+    Ref slow = Ref::borrow(context);
+    bool odd = false;
+    for (Ref link = Ref::borrow(context); link; odd = !odd) {
         Ref next = Ref::steal(PyException_GetContext(link.get()));
         if (next.get() == exception) {
             PyException_SetContext(link.get(), nullptr);
             break;
         }
         link = std::move(next);
+        slow = odd ? Ref::steal(PyException_GetContext(slow.get())) : std::move(slow);
+        if (link.get() == slow.get()) {
+            break;
+        }
     }
     PyException_SetContext(exception, new_ref(context));
 }

@@ -29,7 +29,7 @@ core::Step wait(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result) no
         return co.wait(std::move(waiter), 1);
     }
     if (!event.waiters.remove(co.kept.get())) {
-        return core::Step::fail;
+        return core::fail_after(std::move(error));
     }
     return error ? core::fail_with(std::move(error))
                  : core::finish_with(result, py::Ref::borrow(Py_True));

@@ -55,16 +55,18 @@ py::Ref wait_for_lock(PyObject* self) noexcept {
 
 bool end_wait_for_lock(PyObject* self, PyObject* waiter, py::Ref error) noexcept {
     Lock& lock = lock_of(self);
-    if (!lock.waiters.remove(waiter)) {
-        return false;
-    }
-    if (!error) {
+    const bool left = lock.waiters.remove(waiter);
+    if (left && !error) {
         lock.locked = true;
         return true;
     }
-    if (lock.locked || PyErr_GivenExceptionMatches(error.get(), py::state().cancelled_error) == 0 ||
-        wake_first_of(self)) {
+    const bool passes_on =
+        left && !lock.locked &&
+        PyErr_GivenExceptionMatches(error.get(), py::state().cancelled_error) != 0;
+    if (left && (!passes_on || wake_first_of(self))) {
         py::compat::put_exception(std::move(error));
+    } else {
+        py::raise_chained(py::compat::take_exception(), std::move(error));
     }
     return false;
 }

@@ -127,7 +127,7 @@ core::Step acquire(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result)
         return co.wait(std::move(waiter), 1);
     }
     if (!semaphore.waiters.remove(co.kept.get()) || !settle(self, co.kept.get(), error.get())) {
-        return core::Step::fail;
+        return core::fail_after(std::move(error));
     }
     return error ? core::fail_with(std::move(error))
                  : core::finish_with(result, py::Ref::borrow(Py_True));

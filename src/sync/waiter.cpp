@@ -37,9 +37,8 @@ bool is_ours(PyTypeObject* type) noexcept {
 
 py::Ref make_waiter(PyObject* self, py::Ref& bound) noexcept {
     // A subclass may have a _get_loop() of its own.
-    const py::Ref loop = is_ours(Py_TYPE(self))
-                             ? py::Ref::borrow(bind_loop(self, bound))
-                             : py::call_method(self, py::names()._get_loop);
+    const py::Ref loop = is_ours(Py_TYPE(self)) ? py::Ref::borrow(bind_loop(self, bound))
+                                                : py::call_method(self, py::names()._get_loop);
     if (loop == Py_None) {
         PyErr_SetString(PyExc_AttributeError, "'NoneType' object has no attribute 'create_future'");
         return {};

@@ -159,11 +159,13 @@ def steps(choices: Choices, kind: type[Run], count: int, depth: int) -> tuple[St
 PERSONAL = re.compile(
     r" at 0x[0-9a-f]+| at [^\s,\]>]+:\d+|(?<=name=')(?:Task-\d+|None)(?=')| coro=<.*?>(?= |>)"
 )
+# What 3.11's wait_for hangs on its task shows its argument there, a partial of asyncio's.
+RELEASE = re.compile(r"_release_waiter\(.*?\)\(\)(?=[],])")
 MODULE = re.compile(r"<(?:\w+\.)+(?=\w+ object|_?[A-Z])")
 
 
 def plain(text: str) -> str:
-    return MODULE.sub("<", PERSONAL.sub("", text))
+    return RELEASE.sub("_release_waiter()", MODULE.sub("<", PERSONAL.sub("", text)))
 
 
 def show(value: Any) -> Any:
@@ -248,6 +250,9 @@ class Run:
         self.inner_tasks: dict[Any, None] = {}
         self.swallowed: set[str] = set()
         self.deadlines = 0
+        # A look at private containers makes the native ones Python objects for good: seldom.
+        self.looks = setup % 4 == 3
+        self.thing: Any = None
         self.begin(setup)
 
     def begin(self, setup: int) -> None:
@@ -255,6 +260,10 @@ class Run:
 
     def state(self) -> Any:
         """What can be seen of it."""
+
+    def look(self, name: str) -> int | None:
+        """The length of a private container, in a program that looks at such."""
+        return len(getattr(self.thing, name) or ()) if self.looks else None
 
     def note(self, *what: Any) -> None:
         self.history.append(what)

@@ -41,9 +41,9 @@ class Queue(Run):
             thing.empty(),
             thing.full(),
             thing._unfinished_tasks,
-            len(thing._getters),
-            len(thing._putters),
-            thing._finished.is_set(),
+            self.look("_getters"),
+            self.look("_putters"),
+            thing._finished.is_set() if self.looks else None,
         )
 
     def item(self, number: int) -> Any:

@@ -26,7 +26,7 @@ class Lock(Run):
         self.thing = self.api.Lock()
 
     def state(self) -> Any:
-        return (plain(repr(self.thing)), self.thing.locked(), len(self.thing._waiters or ()))
+        return (plain(repr(self.thing)), self.thing.locked(), self.look("_waiters"))
 
     def release_now(self, number: int) -> Any:
         return self.thing.release()
@@ -75,7 +75,7 @@ class Event(Run):
             self.thing.set()
 
     def state(self) -> Any:
-        return (plain(repr(self.thing)), self.thing.is_set(), len(self.thing._waiters))
+        return (plain(repr(self.thing)), self.thing.is_set(), self.look("_waiters"))
 
     def set_now(self, number: int) -> Any:
         return self.thing.set()
@@ -124,7 +124,7 @@ class Condition(Run):
 
     def state(self) -> Any:
         thing = self.thing
-        return (plain(repr(thing)), thing.locked(), len(thing._waiters), self.counter)
+        return (plain(repr(thing)), thing.locked(), self.look("_waiters"), self.counter)
 
     def rescue(self) -> None:
         if self.thing.locked():  # by somebody who has forgotten it, and wait() insists on it
