@@ -78,13 +78,17 @@ class _Installation:
 
     def install(self, *, loop_only: bool) -> None:
         with self._lock:
-            if not self._loop_installed:
-                self._loop_installed = True
-                self._swap(LOOP_NAMES)
-                self._set_policy()
-            if not loop_only and not self._names_installed:
-                self._names_installed = True
-                self._swap(NAMES)
+            try:
+                if not self._loop_installed:
+                    self._swap(LOOP_NAMES)
+                    self._set_policy()
+                    self._loop_installed = True
+                if not loop_only and not self._names_installed:
+                    self._swap(NAMES)
+                    self._names_installed = True
+            except BaseException:
+                self._put_back()
+                raise
 
     def _swap(self, table: dict[str, tuple[str, ...]]) -> None:
         """Re-point the names wherever asyncio itself holds them."""
@@ -113,16 +117,17 @@ class _Installation:
 
     def uninstall(self) -> None:
         with self._lock:
-            for module, name, stock, native in self._swapped:
-                if getattr(module, name, None) is native:
-                    setattr(module, name, stock)
-            if self._native_policy is not None and (
-                _compat.current_policy() is self._native_policy
-            ):
-                _compat.set_policy(self._stock_policy)
-            self._swapped = []
-            self._stock_policy = self._native_policy = None
-            self._loop_installed = self._names_installed = False
+            self._put_back()
+
+    def _put_back(self) -> None:
+        for module, name, stock, native in self._swapped:
+            if getattr(module, name, None) is native:
+                setattr(module, name, stock)
+        if self._native_policy is not None and _compat.current_policy() is self._native_policy:
+            _compat.set_policy(self._stock_policy)
+        self._swapped = []
+        self._stock_policy = self._native_policy = None
+        self._loop_installed = self._names_installed = False
 
 
 _installation = _Installation()

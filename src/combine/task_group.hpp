@@ -22,11 +22,11 @@ struct TaskGroup {
     py::Ref on_completed; // the future that the block's end waits for
     py::Ref observer;
     py::Ref outer_cancel; // the last one that came while the block waited for its tasks
-    bool entered;
-    bool exiting;
-    bool aborting;
-    bool parent_cancel_requested;
-    bool cancel_on_enter;
+    bool entered = false;
+    bool exiting = false;
+    bool aborting = false;
+    bool parent_cancel_requested = false;
+    bool cancel_on_enter = false;
 
     int visit(visitproc visitor, void* arg) const noexcept;
     void clear() noexcept;

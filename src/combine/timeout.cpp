@@ -22,8 +22,8 @@ struct Timeout {
     py::Ref when; // null: None
     py::Ref task;
     py::Ref handler;
-    long cancelling; // of the task, when it entered
-    State state;
+    long cancelling = 0; // of the task, when it entered
+    State state = {};
 
     int visit(visitproc visitor, void* arg) const noexcept {
         for (const py::Ref* ref : {&when, &task, &handler}) {

@@ -188,7 +188,11 @@ bool coroutine_close(PyObject* self) noexcept {
         break;
     }
     PyObject* out = nullptr;
-    switch (coroutine_throw(self, py::call(PyExc_GeneratorExit), &out)) {
+    py::Ref exit = py::call(PyExc_GeneratorExit);
+    if (!exit) {
+        return false;
+    }
+    switch (coroutine_throw(self, std::move(exit), &out)) {
     case PYGEN_NEXT:
         py::drop(out);
         py::raise_runtime_error("coroutine ignored GeneratorExit");

@@ -203,18 +203,17 @@ int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
     return visit_type(self, visit, arg);
 }
 
-int clear_references(PyObject* self) noexcept {
+void drop_references(PyObject* self) noexcept {
     Function& function = as_function(self);
     clear(function.twin);
     clear(function.names);
     clear(function.defaults);
     clear(function.kwdefaults);
-    return 0;
 }
 
 void dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
-    (void)clear_references(self);
+    drop_references(self);
     free_instance(self);
 }
 
@@ -373,7 +372,8 @@ bool make_function_type(PyObject* module) noexcept {
         {Py_tp_repr, reinterpret_cast<void*>(repr)},
         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
         {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-        {Py_tp_clear, reinterpret_cast<void*>(clear_references)},
+        // No tp_clear, as a tuple has none: the twin and the names are needed as long as it can be
+        // called, and no circle leads through it alone.
         {Py_tp_methods, methods},
         {Py_tp_getset, getset},
         {Py_tp_members, members},

@@ -83,7 +83,12 @@ PyObject* set_state(PyObject* self, PyObject* state) noexcept {
     }
     PyObject *name = nullptr, *value = nullptr;
     Py_ssize_t at = 0;
-    while (slots != nullptr && PyDict_Check(slots) && PyDict_Next(slots, &at, &name, &value) != 0) {
+    const bool has_slots = slots != nullptr && PyDict_Check(slots);
+    const py::Ref copied = has_slots ? py::Ref::steal(PyDict_Copy(slots)) : py::Ref();
+    if (has_slots && !copied) {
+        return nullptr;
+    }
+    while (copied && PyDict_Next(copied.get(), &at, &name, &value) != 0) {
         if (PyObject_SetAttr(self, name, value) < 0) {
             return nullptr;
         }

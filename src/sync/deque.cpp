@@ -92,6 +92,9 @@ bool Deque::remove(PyObject* item) noexcept {
 py::Ref Deque::as_python() noexcept {
     if (native()) {
         py::Ref made = py::call(py::state().deque);
+        if (!native()) { // a finalizer, run by that call, looked as well
+            return object_.clone();
+        }
         for (std::uint32_t i = 0; made && i != size_; ++i) {
             if (!py::call_method(made.get(), py::names().append, slot(i))) {
                 return {};
