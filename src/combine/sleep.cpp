@@ -70,7 +70,7 @@ core::Step sleep(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& res
 
 PyObject* set_result_unless_cancelled(py::Function&, PyObject* const* args) noexcept {
     core::FutureCore* const future =
-        core::is_exact_native(args[0]) ? core::future_core(args[0]) : nullptr;
+        core::is_exact_future(args[0]) ? core::future_core(args[0]) : nullptr;
     if (future == nullptr) {
         const py::Ref cancelled = py::call_method(args[0], py::names().cancelled);
         const int truth = cancelled ? PyObject_IsTrue(cancelled.get()) : -1;

@@ -40,7 +40,7 @@ struct Waiting {
 };
 
 bool release(PyObject*, PyObject* waiter) noexcept {
-    if (core::future_core(waiter) == nullptr) { // called by hand
+    if (!core::is_exact_future(waiter)) { // called by hand
         py::raise_type_error("the waiter of wait() is a native future");
         return false;
     }

@@ -51,7 +51,7 @@ bool release_waiter(PyObject* waiter, PyObject*) noexcept {
 
 PyObject* release_waiter_function(py::Function& function, PyObject* const* args) noexcept {
     PyObject* const waiter = args[0];
-    if (!core::is_exact_native(waiter)) {
+    if (!core::is_exact_future(waiter)) {
         return PyObject_CallOneArg(function.twin, waiter);
     }
     return release_waiter(waiter, nullptr) ? py::new_ref(Py_None) : nullptr;

@@ -101,6 +101,11 @@ inline bool waits_natively(PyObject* object) noexcept {
 // The loop of any future, by get_loop() or, where it has none, by its attribute.
 py::Ref loop_of(PyObject* future) noexcept;
 
+// Exactly bucle.Future: set_result() is for these alone, a Task has none.
+inline bool is_exact_future(PyObject* object) noexcept {
+    return Py_TYPE(object) == py::state().future_type;
+}
+
 py::Ref make_future(PyObject* loop) noexcept;
 // `loop` null or None: the current one.
 [[nodiscard]] bool init_future(PyObject* self, FutureCore& core, PyObject* loop) noexcept;

@@ -113,6 +113,10 @@ bool observe(PyObject* future, PyObject* observer) noexcept {
     if (core == nullptr) {
         return static_cast<bool>(py::call_method(future, py::names().add_done_callback, observer));
     }
+    if (!core->initialized()) {
+        (void)not_initialized();
+        return false;
+    }
     return core->pending() ? add_observer(*core, observer)
                            : call_soon(core->loop.get(), observer, future, nullptr);
 }

@@ -70,7 +70,7 @@ int is_cancelled(PyObject* waiter) noexcept {
 }
 
 bool wake(PyObject* waiter, PyObject* value) noexcept {
-    if (core::is_exact_native(waiter)) [[likely]] {
+    if (core::is_exact_future(waiter)) [[likely]] {
         return core::future_set_result(waiter, *core::future_core(waiter), value);
     }
     return static_cast<bool>(py::call_method(waiter, py::names().set_result, value));

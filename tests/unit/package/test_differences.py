@@ -198,3 +198,53 @@ def test_waiters_are_native_futures(native: bool) -> None:
     loop = Counted()
     assert loop.run_until_complete(main()) == (0 if native else 1)
     loop.close()
+
+
+@BOTH
+def test_patches_are_not_seen_from_inside(native: bool) -> None:
+    calls = []
+
+    async def main() -> None:
+        lock: Any = bucle.Lock() if native else asyncio.Lock()
+        release = lock.release
+
+        def patched() -> None:
+            calls.append(1)
+            release()
+
+        lock.release = patched
+        async with lock:
+            pass
+
+    loop = make_loop(native)
+    loop.run_until_complete(main())
+    loop.close()
+    assert bool(calls) is not native
+
+
+@BOTH
+def test_writes_into_the_dict_of_a_lock_are_not_seen(native: bool) -> None:
+    lock: Any = bucle.Lock() if native else asyncio.Lock()
+    vars(lock)["_locked"] = True
+    assert lock.locked() is not native
+    lock._locked = True
+    assert lock.locked()
+
+
+@BOTH
+def test_two_primitives_do_not_mix(native: bool) -> None:
+    bases: Any = (bucle.Lock, bucle.Event) if native else (asyncio.Lock, asyncio.Event)
+    if native:
+        with pytest.raises(TypeError, match="lay-out conflict"):
+            type("Both", bases, {})
+    else:
+        type("Both", bases, {})
+
+
+def test_a_future_is_larger() -> None:
+    loop = bucle.new_event_loop()
+    stock = asyncio.SelectorEventLoop()
+    ours, theirs = loop.create_future().__sizeof__(), stock.create_future().__sizeof__()
+    loop.close()
+    stock.close()
+    assert theirs < ours <= 2 * theirs
