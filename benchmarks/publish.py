@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.loops import REFERENCE
 from benchmarks.report import TOO_NOISY
 from benchmarks.subjects import SUBJECTS
+from benchmarks.workload import TIME
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -55,7 +56,8 @@ def table(result: dict[str, Any]) -> str:
     for name, workload in subject.items():
         if (name, REFERENCE) not in entries:
             continue
-        clock = "wall" if name in WAITING else "cpu"
+        # Of memory, what tracemalloc counts.
+        clock = "wall" if name in WAITING or unit is not TIME else "cpu"
         samples = sorted(entries[name, REFERENCE][clock])
         reference = samples[len(samples) // 2] * unit.scale
         digits = 2 if reference < 10 else 0

@@ -263,23 +263,29 @@ int clear(PyObject* self) noexcept {
     return 0;
 }
 
+void give_back(PyObject* self, Coroutine& co) noexcept {
+    if (co.weakrefs != nullptr) {
+        PyObject_ClearWeakRefs(self);
+    }
+    co.function.reset();
+    co.origin.reset();
+    py::take_back_stop_iteration();
+    py::state().coroutine_blocks.give(self);
+}
+
 void dealloc(PyObject* self) noexcept {
     Coroutine& co = as_coroutine(self);
     if (can_run(co) && !py::finalize_before_dealloc(self)) {
         return;
     }
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, dealloc); // one may await another that awaits another
-    if (co.weakrefs != nullptr) {
-        PyObject_ClearWeakRefs(self);
+    if (co.state == Coroutine::State::closed) [[likely]] {
+        give_back(self, co);
+        return;
     }
-    if (co.state != Coroutine::State::closed) {
-        release_all(co);
-    }
-    co.function.reset();
-    co.origin.reset();
-    py::take_back_stop_iteration();
-    py::state().coroutine_blocks.give(self);
+    Py_TRASHCAN_BEGIN(self, dealloc); // it may hold another that holds another
+    release_all(co);
+    give_back(self, co);
     Py_TRASHCAN_END;
 }
 

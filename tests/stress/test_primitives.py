@@ -408,7 +408,7 @@ def accounts_of(impl: str, work: str, operations: int = OPERATIONS) -> list[dict
 @pytest.mark.parametrize("name", WORK)
 def test_a_million_operations_leave_nothing(impl: Implementation, name: str) -> None:
     accounts = accounts_of(impl.name, WORK[name])
-    assert leaks(accounts, OPERATIONS // PARTS // 50) == {}
+    assert leaks(accounts, OPERATIONS // PARTS // 25) == {}
 
 
 def test_the_accounting_sees_a_leak() -> None:
