@@ -16,11 +16,12 @@ namespace {
 struct Shield {
     py::Ref inner;
     py::Ref outer;
-    py::Ref waiter;   // the task that called shield(), where the graph of awaits is kept
-    py::Ref on_inner; // the observer of the inner one
+    py::Ref waiter;     // the task that called shield(), where the graph of awaits is kept
+    py::Ref on_inner;   // the observer of the inner one
+    py::Ref drops_edge; // another of its observers, where there is a waiter
 
     int visit(visitproc visitor, void* arg) const noexcept {
-        for (const py::Ref* ref : {&inner, &outer, &waiter, &on_inner}) {
+        for (const py::Ref* ref : {&inner, &outer, &waiter, &on_inner, &drops_edge}) {
             if (const int stop = ref->visit(visitor, arg); stop != 0) {
                 return stop;
             }
@@ -32,6 +33,7 @@ struct Shield {
         outer.reset();
         waiter.reset();
         on_inner.reset();
+        drops_edge.reset();
     }
 };
 
@@ -62,15 +64,19 @@ bool copy_outcome(PyObject* inner, PyObject* outer) noexcept {
 
 bool inner_done(PyObject* self, PyObject* inner) noexcept {
     const py::Ref outer = fields_of<Shield>(self).outer.clone();
-    const py::Ref waiter = std::move(fields_of<Shield>(self).waiter);
-    if (!outer || !drop_edge(inner, waiter.get())) {
-        return !outer;
+    if (!outer) {
+        return true;
     }
     const int gone = is_cancelled(outer.get());
     if (gone != 0) {
         return gone > 0 && (py::state().combine.awaits_are_recorded || mark_retrieved(inner));
     }
     return copy_outcome(inner, outer.get());
+}
+
+bool clear_awaited_by(PyObject* self, PyObject* inner) noexcept {
+    const py::Ref waiter = std::move(fields_of<Shield>(self).waiter);
+    return drop_edge(inner, waiter.get());
 }
 
 // Some versions tell of the exception of an inner future that nobody waits for any more.
@@ -96,8 +102,10 @@ bool tell_of_exception(PyObject*, PyObject* inner) noexcept {
            py::call_method(loop.get(), names.call_exception_handler, report.get());
 }
 
-bool let_go(PyObject* inner, PyObject* on_inner, PyObject* waiter) noexcept {
-    if (!core::stop_observing(inner, on_inner) || !drop_edge(inner, waiter)) {
+bool let_go(PyObject* inner, PyObject* on_inner, PyObject* drops_edge, PyObject* waiter) noexcept {
+    if (!core::stop_observing(inner, on_inner) ||
+        (drops_edge != nullptr && !core::stop_observing(inner, drops_edge)) ||
+        !drop_edge(inner, waiter)) {
         return false;
     }
     if (!py::state().combine.shield_tells) {
@@ -112,9 +120,25 @@ bool outer_done(PyObject* self, PyObject*) noexcept {
     Shield& shield = fields_of<Shield>(self);
     const py::Ref inner = std::move(shield.inner);
     const py::Ref on_inner = std::move(shield.on_inner);
-    const py::Ref waiter = std::move(shield.waiter);
+    const py::Ref drops_edge = std::move(shield.drops_edge);
     const int done = inner ? is_done(inner.get()) : 1;
-    return done != 0 ? done > 0 : let_go(inner.get(), on_inner.get(), waiter.get());
+    if (done != 0) {
+        return done > 0;
+    }
+    const py::Ref waiter = std::move(shield.waiter);
+    return let_go(inner.get(), on_inner.get(), drops_edge.get(), waiter.get());
+}
+
+// The graph of awaits has an observer of its own, the first, as in asyncio.
+bool record_wait(PyObject* record, PyObject* loop, PyObject* inner) noexcept {
+    Shield& fields = fields_of<Shield>(record);
+    if (!find_waiter(loop, fields.waiter) || !fields.waiter) {
+        return !PyErr_Occurred();
+    }
+    fields.drops_edge = core::make_observer(record, clear_awaited_by,
+                                            "shield.<locals>._clear_awaited_by_callback");
+    return fields.drops_edge && add_edge(inner, fields.waiter.get()) &&
+           core::observe(inner, fields.drops_edge.get());
 }
 
 PyObject* shield(py::Function&, PyObject* const* args) noexcept {
@@ -131,7 +155,7 @@ PyObject* shield(py::Function&, PyObject* const* args) noexcept {
         return nullptr;
     }
     Shield& fields = fields_of<Shield>(record.get());
-    if (!find_waiter(loop.get(), fields.waiter) || !add_edge(inner.get(), fields.waiter.get())) {
+    if (!record_wait(record.get(), loop.get(), inner.get())) {
         return nullptr;
     }
     fields.outer = outer.clone();

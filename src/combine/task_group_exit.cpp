@@ -182,8 +182,12 @@ Step exit_group_inner(Coroutine& co, py::Ref, py::Ref error, py::Ref& result) no
 Step exit_group(Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
     PyObject* const self = co.arguments[0].get();
     Step step = Step::fail;
+    const int has_tasks = co.stage == 0 && is_exact_group(self) ? group_of(self).has_tasks() : 1;
+    if (has_tasks < 0) {
+        return Step::fail;
+    }
     // Where asyncio has _aexit() it is called by name; call graphs show it while it waits.
-    const bool at_once = is_exact_group(self) && co.stage == 0 && !group_of(self).has_tasks() == 0;
+    const bool at_once = has_tasks == 0;
     if (at_once || !py::state().task_group_rules.forgets) {
         step = exit_group_inner(co, std::move(value), std::move(error), result);
     } else if (co.stage == 0) {
