@@ -121,11 +121,12 @@ Step fail_after(py::Ref error) noexcept {
 
 PyObject* make_coroutine(py::Function& function, PyObject* const* args) noexcept {
     py::State& state = py::state();
-    PyObject* const self = state.coroutine_blocks.take(state.coroutine_type);
-    if (self == nullptr) {
+    auto* const made = state.coroutine_blocks.take_as<Coroutine>(state.coroutine_type);
+    if (made == nullptr) {
         return nullptr;
     }
-    Coroutine& co = as_coroutine(self);
+    PyObject* const self = reinterpret_cast<PyObject*>(made);
+    Coroutine& co = *made;
     co.body = reinterpret_cast<Body>(function.extra);
     co.function = py::Ref::borrow(reinterpret_cast<PyObject*>(&function));
     const int count = function.positional + function.keyword_only;

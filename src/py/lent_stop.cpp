@@ -20,8 +20,16 @@ bool is_pristine(PyObject* exception) noexcept {
            is_sole_owner(stop.args) && PyTuple_GET_SIZE(stop.args) == 1;
 }
 
+// Whether it may stay in what was lent: nobody can tell.
+bool is_for_ever(PyObject* value) noexcept {
+    return value == Py_True || value == Py_False;
+}
+
 void put_value(PyObject* exception, PyObject* value) noexcept {
     PyStopIterationObject& stop = fields_of(exception);
+    if (stop.value == value && PyTuple_GET_ITEM(stop.args, 0) == value) {
+        return;
+    }
     const Ref old_value = Ref::steal(std::exchange(stop.value, new_ref(value)));
     const Ref old_argument = Ref::steal(PyTuple_GET_ITEM(stop.args, 0));
     PyTuple_SET_ITEM(stop.args, 0, new_ref(value));
@@ -39,7 +47,7 @@ void lend_stop_iteration(PyObject* value) noexcept {
         const Ref old = Ref::steal(std::exchange(kept, made.release()));
     }
     put_value(kept, value);
-    state().stop_is_lent = true;
+    state().stop_is_lent = !is_for_ever(value);
     compat::put_exception(Ref::borrow(kept));
 }
 
