@@ -50,6 +50,7 @@ void make_types(pybind::module_& module) {
     require(bucle::core::make_handle_types(m));
     require(bucle::core::make_future_types(m));
     require(bucle::core::make_task_type(m));
+    require(bucle::loop::make_readiness_type(m));
     require(bucle::loop::make_loop_type(m));
     require(bucle::sync::make_lock_type(m));
     require(bucle::sync::make_queue_types(m));

@@ -11,6 +11,7 @@
 #include "core/observer.hpp"
 #include "core/task.hpp"
 #include "loop/loop.hpp"
+#include "loop/readiness.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -88,6 +89,9 @@ bool run_entry(LoopCore& core, Ready entry) noexcept {
     case ReadyKind::notice:
         py::abi::clear_lingering(core.loop, core.lingering_task);
         return core::run_notice(core, entry.object());
+    case ReadyKind::readiness:
+        py::abi::clear_lingering(core.loop, core.lingering_task);
+        return run_readiness(core, entry.object());
     default:
         return core::run_task_entry(entry.object(), entry.kind(), core.spare_context);
     }
@@ -98,10 +102,11 @@ py::Ref shown_handle(LoopCore& core, Ready entry) noexcept {
     if (entry.kind() == ReadyKind::handle) {
         return py::Ref::borrow(entry.object());
     }
-    py::Ref step = core::make_step(entry.object());
-    py::Ref handle = step ? core::make_handle(core, step.get(), nullptr, 0,
-                                              core::task_core(entry.object())->context.get())
-                          : py::Ref();
+    const bool is_io = entry.kind() == ReadyKind::readiness;
+    py::Ref step = is_io ? py::Ref::borrow(entry.object()) : core::make_step(entry.object());
+    PyObject* context = is_io ? nullptr : core::task_core(entry.object())->context.get();
+    py::Ref handle =
+        step ? core::make_handle(core, step.get(), nullptr, 0, context) : py::Ref();
     if (handle) {
         core::handle_core(handle.get())->source_traceback.reset();
     }

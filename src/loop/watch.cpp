@@ -5,13 +5,12 @@
 
 #include "core/context.hpp"
 #include "core/handle.hpp"
+#include "loop/readiness.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
 namespace bucle::loop {
 namespace {
-
-enum class Side { reader, writer };
 
 constexpr unsigned mask_of(Side side) noexcept {
     return side == Side::reader ? EpollSet::kReadable : EpollSet::kWritable;
@@ -90,10 +89,12 @@ Watch* watch_of(LoopCore& core, int fd) noexcept {
     return &core.watches[at];
 }
 
-// Cancels and drops a handle that a slot held.
+// Cancels and drops what a slot held.
 void retire(PyObject* handle) noexcept {
     if (handle != nullptr) {
-        if (!core::cancel_handle(handle, *core::handle_core(handle))) {
+        if (is_readiness(handle)) {
+            set_watched(handle, false);
+        } else if (!core::cancel_handle(handle, *core::handle_core(handle))) {
             PyErr_WriteUnraisable(handle);
         }
         py::drop(handle);
@@ -108,6 +109,26 @@ bool set_mask(LoopCore& core, int fd, unsigned before, unsigned after) noexcept 
     }
     core.watched += (before == 0 ? 1U : 0U);
     core.watched -= (after == 0 ? 1U : 0U);
+    return true;
+}
+
+// Puts what is to be notified into its slot; false with OSError set.
+bool put(LoopCore& core, int fd, Side side, py::Ref watcher) noexcept {
+    Watch* watch = watch_of(core, fd);
+    if (watch == nullptr) {
+        return false;
+    }
+    const unsigned before = mask_of(*watch);
+    if (!set_mask(core, fd, before, before | mask_of(side))) {
+        // The set has forgotten the descriptor, so what watched it before is gone as well.
+        core.watched -= before != 0 ? 1U : 0U;
+        const Watch gone = std::exchange(*watch, Watch{});
+        const py::ErrorScope keep;
+        retire(gone.reader);
+        retire(gone.writer);
+        return false;
+    }
+    retire(std::exchange(slot_of(*watch, side), watcher.release()));
     return true;
 }
 
@@ -137,23 +158,7 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
     py::Ref handle = failed ? py::Ref()
                             : core::make_handle(core, given.args[1], given.args + 2,
                                                 given.nargs - 2, context.get());
-    Watch* watch = handle ? watch_of(core, fd) : nullptr;
-    if (watch == nullptr) {
-        return nullptr;
-    }
-    const unsigned before = mask_of(*watch);
-    if (!set_mask(core, fd, before, before | mask_of(side))) {
-        // The set has forgotten the descriptor, so what watched it before is gone as well.
-        core.watched -= before != 0 ? 1U : 0U;
-        const Watch gone = std::exchange(*watch, Watch{});
-        const py::ErrorScope keep;
-        retire(gone.reader);
-        retire(gone.writer);
-        return nullptr;
-    }
-    PyObject* old = std::exchange(slot_of(*watch, side), handle.clone().release());
-    retire(old);
-    return handle.release();
+    return handle && put(core, fd, side, handle.clone()) ? handle.release() : nullptr;
 }
 
 template <Side side>
@@ -210,11 +215,42 @@ PyObject* watched_events(PyObject* self, PyObject* object) noexcept {
 }
 
 bool queue(LoopCore& core, PyObject* handle) noexcept {
+    if (handle != nullptr && is_readiness(handle)) {
+        return core::push_ready(core, core::ReadyKind::readiness, py::Ref::borrow(handle));
+    }
     return handle == nullptr || core::handle_core(handle)->cancelled ||
            core::push_ready(core, core::ReadyKind::handle, py::Ref::borrow(handle));
 }
 
 } // namespace
+
+bool watch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept {
+    if (!core::check_closed(core) || (core.forked && !renew_after_fork(core)) ||
+        !put(core, fd, side, py::Ref::borrow(readiness))) {
+        return false;
+    }
+    set_watched(readiness, true);
+    return true;
+}
+
+void unwatch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept {
+    const auto at = static_cast<std::size_t>(fd);
+    if (readiness == nullptr || fd < 0 || at >= core.watches.size() ||
+        slot_of(core.watches[at], side) != readiness) {
+        return;
+    }
+    const py::ErrorScope keep;
+    if (core.forked && !renew_after_fork(core)) {
+        PyErr_WriteUnraisable(core.loop);
+    }
+    Watch& watch = core.watches[at];
+    const unsigned before = mask_of(watch);
+    PyObject* const old = std::exchange(slot_of(watch, side), nullptr);
+    if (!set_mask(core, fd, before, before & ~mask_of(side))) {
+        PyErr_WriteUnraisable(core.loop);
+    }
+    retire(old);
+}
 
 bool queue_ready_descriptors(LoopCore& core) noexcept {
     constexpr int kAtOnce = 256;
@@ -246,8 +282,12 @@ void drop_watches(LoopCore& core) noexcept {
     watches.swap(core.watches);
     core.watched = 0;
     for (const Watch& watch : watches) {
-        py::drop(watch.reader);
-        py::drop(watch.writer);
+        for (PyObject* watcher : {watch.reader, watch.writer}) {
+            if (watcher != nullptr && is_readiness(watcher)) {
+                set_watched(watcher, false);
+            }
+            py::drop(watcher);
+        }
     }
 }
 

@@ -130,6 +130,7 @@ struct State {
     PyTypeObject* coroutine_type = nullptr;
     PyTypeObject* coroutine_wrapper_type = nullptr;
     PyTypeObject* observer_type = nullptr;
+    PyTypeObject* readiness_type = nullptr;
     PyTypeObject* lock_type = nullptr;
     PyTypeObject* event_type = nullptr;
     PyTypeObject* condition_type = nullptr;
