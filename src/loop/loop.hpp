@@ -20,6 +20,15 @@ namespace bucle::loop {
 struct Watch {
     PyObject* reader = nullptr;
     PyObject* writer = nullptr;
+    PyObject* transport = nullptr; // whose descriptor it is, not owned
+};
+
+// Something that a turn gathered and that goes out before the poll, as what was written to a
+// transport does. Linked into LoopCore::flushes from the moment when there is something.
+struct Flush {
+    base::ListNode node;
+    // Called once, unlinked. False with an error set that ends the run.
+    bool (*flush)(Flush& self) noexcept = nullptr;
 };
 
 struct Metrics {
@@ -37,6 +46,7 @@ struct LoopCore : core::Scheduler {
     EpollSet descriptors;
     base::Growable<Watch> watches; // by descriptor
     std::size_t watched = 0;       // descriptors with a reader or a writer
+    base::IntrusiveList<Flush, &Flush::node> flushes;
 
     py::Ref task_factory;
     py::Ref current_handle; // in debug mode
@@ -91,6 +101,7 @@ PyObject* run_until_complete(PyObject* self, PyObject* future) noexcept;
 
 // turn.cpp: turns until stop(). False with an error set.
 [[nodiscard]] bool run_turns(LoopCore& core) noexcept;
+[[nodiscard]] bool flush_all(LoopCore& core) noexcept; // what is gathered now
 void track_queued_handles(LoopCore& core) noexcept; // at the end of a run
 
 // poll.cpp
@@ -131,7 +142,7 @@ extern PyMethodDef task_methods[5];
 void describe_create_task() noexcept; // its signature is the installed asyncio's
 
 // watch.cpp
-extern PyMethodDef watch_methods[10];
+extern PyMethodDef watch_methods[11];
 void describe_watching() noexcept; // the signatures are the installed asyncio's
 // Queues the handles of what is ready; `watch` may be of a descriptor that is gone.
 [[nodiscard]] bool queue_ready_descriptors(LoopCore& core) noexcept;

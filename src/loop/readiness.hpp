@@ -30,6 +30,13 @@ void disown(PyObject* readiness) noexcept;
 // Does nothing when something else is watched there.
 void unwatch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept;
 
+[[nodiscard]] bool is_watched(const LoopCore& core, int fd, Side side) noexcept;
+
+// A transport says that a descriptor is its own, until it is closed: add_reader() and the like
+// refuse it meanwhile. False with MemoryError set.
+[[nodiscard]] bool claim_fd(LoopCore& core, int fd, PyObject* transport) noexcept;
+void release_fd(LoopCore& core, int fd, const PyObject* transport) noexcept;
+
 // For the loop.
 [[nodiscard]] bool is_readiness(PyObject* object) noexcept;
 void set_watched(PyObject* readiness, bool watched) noexcept;

@@ -99,6 +99,14 @@ bool run_attribute_or_forever(LoopCore& core) noexcept {
 
 } // namespace
 
+// What the last callbacks wrote goes out now: there may never be another run.
+static void flush_at_end(LoopCore& core) noexcept {
+    const py::ErrorScope keep;
+    if (!core.flushes.empty() && !flush_all(core)) {
+        PyErr_WriteUnraisable(core.loop);
+    }
+}
+
 bool check_not_running(LoopCore& core) noexcept {
     if (core.running()) {
         py::raise_runtime_error("This event loop is already running");
@@ -140,6 +148,7 @@ PyObject* run_forever(PyObject* self, PyObject*) noexcept {
     }
     const py::Ref hold = py::Ref::borrow(self);
     const bool ok = begin_run(core) && run_turns(core);
+    flush_at_end(core);
     end_run(core);
     if (!ok) {
         return nullptr;

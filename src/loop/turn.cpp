@@ -31,7 +31,7 @@ constexpr unsigned kTurnsBetweenClocks = 8;
 constexpr std::size_t kCallbacks = 256;
 
 bool poll_is_due(const LoopCore& core) noexcept {
-    if (core.ready.empty() || core.callbacks_since_poll >= kCallbacks) {
+    if (core.ready.empty() || core.callbacks_since_poll >= kCallbacks || !core.flushes.empty()) {
         return true;
     }
     if (core.watched != 0) {
@@ -47,7 +47,10 @@ bool poll_is_due(const LoopCore& core) noexcept {
 }
 
 bool poll_and_fire(LoopCore& core) noexcept {
-    const bool block = core.ready.empty() && !core.stopping;
+    if (!core.flushes.empty() && !flush_all(core)) {
+        return false;
+    }
+    const bool block = core.ready.empty() && !core.stopping && core.flushes.empty();
     core.turns_since_poll = 0;
     core.callbacks_since_poll = 0;
     if (!poll(core, block)) {
@@ -177,6 +180,19 @@ bool finish_stopped_run(LoopCore& core) noexcept {
 }
 
 } // namespace
+
+bool flush_all(LoopCore& core) noexcept {
+    // What a flush lets others write goes out with the next one: it may be their end, too.
+    base::IntrusiveList<Flush, &Flush::node> now;
+    now.take_all(core.flushes);
+    bool ok = true;
+    while (ok && !now.empty()) {
+        Flush& flush = *now.pop_front();
+        ok = flush.flush(flush);
+    }
+    core.flushes.take_all(now);
+    return ok;
+}
 
 void track_queued_handles(LoopCore& core) noexcept {
     for (std::size_t i = 0; i < core.ready.size(); ++i) {

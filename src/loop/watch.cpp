@@ -66,6 +66,13 @@ int descriptor_of(PyObject* object) noexcept {
 }
 
 bool ensure_no_transport(PyObject* self, PyObject* fd) noexcept {
+    const LoopCore& core = *loop_core(self);
+    const auto number = static_cast<std::size_t>(PyLong_CheckExact(fd) ? PyLong_AsLong(fd) : 0);
+    PyErr_Clear();
+    if (!PyLong_CheckExact(fd) ||
+        (number < core.watches.size() && core.watches[number].transport != nullptr)) {
+        return static_cast<bool>(py::call_method(self, py::names()._ensure_fd_no_transport, fd));
+    }
     if (Py_TYPE(self) == py::state().loop_type && !py::compat::may_have_instance_dict(self)) {
         return true; // and none is made: see refresh_overrides()
     }
@@ -122,7 +129,7 @@ bool put(LoopCore& core, int fd, Side side, py::Ref watcher) noexcept {
     if (!set_mask(core, fd, before, before | mask_of(side))) {
         // The set has forgotten the descriptor, so what watched it before is gone as well.
         core.watched -= before != 0 ? 1U : 0U;
-        const Watch gone = std::exchange(*watch, Watch{});
+        const Watch gone = std::exchange(*watch, Watch{nullptr, nullptr, watch->transport});
         const py::ErrorScope keep;
         retire(gone.reader);
         retire(gone.writer);
@@ -203,6 +210,17 @@ PyObject* remove_checked(PyObject* self, PyObject* object) noexcept {
     return ensure_no_transport(self, object) ? remove<side>(self, object) : nullptr;
 }
 
+// The transport that has a descriptor, or None: for those who must not touch it.
+PyObject* transport_of(PyObject* self, PyObject* object) noexcept {
+    const LoopCore& core = *loop_core(self);
+    const int fd = descriptor_of(object);
+    if (fd < 0) {
+        return fd == kTooLarge ? py::new_ref(Py_None) : nullptr;
+    }
+    const auto at = static_cast<std::size_t>(fd);
+    return py::value_or_none(at < core.watches.size() ? core.watches[at].transport : nullptr);
+}
+
 // What is watched of a descriptor, for the repr of asyncio's transports: 1 reading, 2 writing.
 PyObject* watched_events(PyObject* self, PyObject* object) noexcept {
     const LoopCore& core = *loop_core(self);
@@ -252,6 +270,27 @@ void unwatch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept {
     retire(old);
 }
 
+bool is_watched(const LoopCore& core, int fd, Side side) noexcept {
+    const auto at = static_cast<std::size_t>(fd);
+    return fd >= 0 && at < core.watches.size() &&
+           (mask_of(core.watches[at]) & mask_of(side)) != 0;
+}
+
+bool claim_fd(LoopCore& core, int fd, PyObject* transport) noexcept {
+    Watch* const watch = watch_of(core, fd);
+    if (watch != nullptr) {
+        watch->transport = transport;
+    }
+    return watch != nullptr;
+}
+
+void release_fd(LoopCore& core, int fd, const PyObject* transport) noexcept {
+    const auto at = static_cast<std::size_t>(fd);
+    if (at < core.watches.size() && core.watches[at].transport == transport) {
+        core.watches[at].transport = nullptr;
+    }
+}
+
 bool queue_ready_descriptors(LoopCore& core) noexcept {
     constexpr int kAtOnce = 256;
     EpollSet::Event events[kAtOnce];
@@ -299,7 +338,7 @@ constexpr char kRemoveWriter[] = "remove_writer";
 
 } // namespace
 
-PyMethodDef watch_methods[10] = {
+PyMethodDef watch_methods[11] = {
     {"add_reader", py::as_method(add_checked<Side::reader>), METH_FASTCALL | METH_KEYWORDS,
      "add_reader($self, /, fd, callback, *args)\n--\n\n"
      "Call the callback whenever the descriptor can be read."},
@@ -327,6 +366,9 @@ PyMethodDef watch_methods[10] = {
     {"_watched_events", watched_events, METH_O,
      "_watched_events($self, fd, /)\n--\n\n"
      "Return the events that a descriptor is watched for, as a mask."},
+    {"_transport_of", transport_of, METH_O,
+     "_transport_of($self, fd, /)\n--\n\n"
+     "Return the native transport whose descriptor it is, or None."},
     {nullptr, nullptr, 0, nullptr},
 };
 
