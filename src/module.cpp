@@ -8,6 +8,8 @@
 #include "core/observer.hpp"
 #include "core/task.hpp"
 #include "loop/loop.hpp"
+#include "loop/readiness.hpp"
+#include "net/net.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/function.hpp"
 #include "py/state.hpp"
@@ -67,12 +69,16 @@ void make_types(pybind::module_& module) {
     require(bucle::combine::add_wait(m));
     require(bucle::combine::add_shield(m));
     require(bucle::combine::add_as_completed(m));
+    require(bucle::net::find_socket_layout());
+    require(bucle::net::make_socket_transport_type(m));
+    require(bucle::net::make_listener_type(m));
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);
     add_type(module, "TimerHandle", state->timer_handle_type);
     add_type(module, "ThreadSafeHandle", state->threadsafe_handle_type);
     add_type(module, "Loop", state->loop_type);
+    add_type(module, "SocketTransport", state->socket_transport_type);
 }
 
 int signal_wakeup_fd() {

@@ -4,6 +4,7 @@
 #include "core/context.hpp"
 #include "net/context_scope.hpp"
 #include "net/errors.hpp"
+#include "net/net.hpp"
 #include "net/python_socket.hpp"
 #include "net/socket_transport.hpp"
 #include "py/call.hpp"
@@ -25,7 +26,7 @@ struct Listener {
     py::Ref factory;
     py::Ref socket;
     py::Ref server;
-    py::Ref context; // of the connections; null: that of the caller
+    py::Ref context; // copied for each connection; null: an empty one
     py::Ref again;   // what listens anew after an accept without resources
     long backlog;
 };
@@ -53,8 +54,9 @@ class Accepted {
 };
 
 py::Ref connection_context(const Listener& listener, bool& failed) noexcept {
+    failed = false;
     if (!listener.context) {
-        return core::copy_current_context(failed);
+        return {};
     }
     py::Ref copy = py::Ref::steal(PyContext_Copy(listener.context.get()));
     failed = !copy;
@@ -88,8 +90,8 @@ bool connect(Listener& listener, Accepted& accepted, const sockaddr* address,
     py::Ref protocol;
     {
         py::Ref& spare = listener.scheduler->spare_context;
-        const ContextScope scope(context, spare);
-        protocol = scope.entered() ? py::call(listener.factory.get()) : py::Ref();
+        const ContextScope scope(spare, context);
+        protocol = scope ? py::call(listener.factory.get()) : py::Ref();
     }
     Connection connection;
     if (protocol) {
@@ -102,7 +104,8 @@ bool connect(Listener& listener, Accepted& accepted, const sockaddr* address,
     connection.family = address->sa_family;
     connection.protocol = protocol.get();
     connection.server = listener.server.get();
-    connection.context = context ? context.get() : nullptr;
+    connection.context = context.get();
+    connection.context_known = true;
     if (!make_socket_transport(*listener.scheduler, std::move(connection))) {
         return report_creation(listener, protocol.get());
     }
@@ -112,7 +115,7 @@ bool connect(Listener& listener, Accepted& accepted, const sockaddr* address,
 
 bool log_connection(const Listener& listener, int fd) noexcept {
     const py::Ref number = py::Ref::steal(PyLong_FromLong(fd));
-    return number && log_debug("%r got a new connection: fd %r", listener.server.get(),
+    return number && log(kSocketLog, "debug", "%r got a new connection: fd %r", listener.server.get(),
                                number.get());
 }
 
@@ -214,11 +217,11 @@ PyObject* listen(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexce
     listener.socket = py::Ref::borrow(args[1]);
     listener.server = py::Ref::borrow(args[2]);
     listener.backlog = PyLong_AsLong(args[3]);
-    if (args[4] != Py_None) {
-        listener.context = py::Ref::borrow(args[4]);
-    }
+    bool failed = false;
+    listener.context = args[4] != Py_None ? py::Ref::borrow(args[4])
+                                          : core::copy_current_context(failed);
     listener.again = py::Ref::borrow(args[5]);
-    if (listener.backlog == -1 && PyErr_Occurred() != nullptr) {
+    if (failed || (listener.backlog == -1 && PyErr_Occurred() != nullptr)) {
         return nullptr;
     }
     const py::Ref readiness =
@@ -231,7 +234,7 @@ PyObject* listen(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexce
 
 } // namespace
 
-PyMethodDef listener_methods[] = {
+static PyMethodDef listener_methods[] = {
     {"_listen", py::as_method(listen), METH_FASTCALL,
      "_listen($self, protocol_factory, sock, server, backlog, context, again, /)\n--\n\n"
      "Accept connections of a listening socket from now on."},

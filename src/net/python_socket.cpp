@@ -2,6 +2,7 @@
 // socket tells whether they are laid out as they have always been.
 #include "net/python_socket.hpp"
 
+#include "net/net.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 #include "py/state.hpp"
@@ -81,12 +82,15 @@ int fd_of_socket(PyObject* socket) noexcept {
     return py::state().socket_layout_known ? fields_of_socket(socket).fd : ask_for_fd(socket);
 }
 
+int family_of_socket(PyObject* socket) noexcept {
+    return option(fd_of_socket(socket), SO_DOMAIN);
+}
+
 py::Ref adopt_socket(int fd) noexcept {
-    const py::Names& names = py::names();
     const py::Ref socket = py::Ref::steal(
         PyObject_CallFunction(py::state().socket_class, "iiii", option(fd, SO_DOMAIN),
                               option(fd, SO_TYPE), option(fd, SO_PROTOCOL), fd));
-    return socket && py::call_method(socket.get(), names.setblocking, Py_False) ? socket.clone()
+    return socket && py::call_method(socket.get(), py::names().setblocking, Py_False) ? socket.clone()
                                                                                 : py::Ref();
 }
 

@@ -34,6 +34,12 @@ py::Ref address_of(SocketTransport& transport, py::Ref& kept, GetName get_name,
     return kept.clone();
 }
 
+py::Ref closed_socket() noexcept {
+    py::Ref socket = py::call(py::state().socket_class);
+    return socket && py::call_method(socket.get(), py::names().close) ? std::move(socket)
+                                                                      : py::Ref();
+}
+
 py::Ref view_of(SocketTransport& transport) noexcept {
     if (!transport.view) {
         const py::Ref socket = python_socket(transport);
@@ -42,7 +48,7 @@ py::Ref view_of(SocketTransport& transport) noexcept {
         }
         const py::State& state = py::state();
         // One that was closed before anybody asked for it.
-        const py::Ref shown = socket ? socket.clone() : py::call(state.closed_socket);
+        const py::Ref shown = socket ? socket.clone() : closed_socket();
         transport.view = shown ? py::call(state.transport_socket, shown.get()) : py::Ref();
     }
     return transport.view.clone();
@@ -104,16 +110,8 @@ PyObject* get_lost(PyObject* self, void*) noexcept {
     return PyLong_FromUnsignedLong(transport_of(self).lost_writes);
 }
 
-PyObject* get_high(PyObject* self, void*) noexcept {
-    return PyLong_FromSize_t(transport_of(self).flow.high());
-}
-
-PyObject* get_low(PyObject* self, void*) noexcept {
-    return PyLong_FromSize_t(transport_of(self).flow.low());
-}
-
-PyObject* get_flow_paused(PyObject* self, void*) noexcept {
-    return PyBool_FromLong(transport_of(self).flow.paused());
+FlowControl& flow_of(PyObject* self) noexcept {
+    return transport_of(self).flow;
 }
 
 } // namespace
@@ -153,9 +151,9 @@ PyGetSetDef socket_transport_getset[] = {
     {"_paused", get_flag<&SocketTransport::paused>, nullptr, nullptr, nullptr},
     {"_eof", get_flag<&SocketTransport::eof_written>, nullptr, nullptr, nullptr},
     {"_conn_lost", get_lost, nullptr, nullptr, nullptr},
-    {"_high_water", get_high, nullptr, nullptr, nullptr},
-    {"_low_water", get_low, nullptr, nullptr, nullptr},
-    {"_protocol_paused", get_flow_paused, nullptr, nullptr, nullptr},
+    FlowSlots<flow_of>::kHigh,
+    FlowSlots<flow_of>::kLow,
+    FlowSlots<flow_of>::kPaused,
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

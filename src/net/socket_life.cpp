@@ -25,7 +25,7 @@ int SocketTransport::visit(visitproc visitor, void* arg) const noexcept {
             return stop;
         }
     }
-    return 0;
+    return flow.visit(visitor, arg);
 }
 
 void SocketTransport::clear() noexcept {
@@ -35,6 +35,7 @@ void SocketTransport::clear() noexcept {
         ref->reset();
     }
     buffer.clear();
+    flow.clear();
 }
 
 int descriptor_of(const SocketTransport& transport) noexcept {
@@ -88,10 +89,22 @@ bool schedule_beginning(SocketTransport& transport) noexcept {
                                              transport.reader.clone());
 }
 
-py::Ref context_for(PyObject* given, bool& failed) noexcept {
+py::Ref context_for(const Connection& connection, bool& failed) noexcept {
     failed = false;
-    return given != nullptr && given != Py_None ? py::Ref::borrow(given)
-                                                : core::copy_current_context(failed);
+    PyObject* const given = connection.context;
+    return connection.context_known || (given != nullptr && given != Py_None)
+               ? py::Ref::borrow(given)
+               : core::copy_current_context(failed);
+}
+
+void warn_unclosed(PyObject* self) noexcept {
+    const py::State& state = py::state();
+    const py::Ref text = py::Ref::steal(PyUnicode_FromFormat("unclosed transport %R", self));
+    PyObject* stack[] = {text.get(), PyExc_ResourceWarning, self};
+    if (!text ||
+        !py::Ref::steal(PyObject_Vectorcall(state.warn, stack, 2, state.names.kw_source))) {
+        PyErr_WriteUnraisable(self);
+    }
 }
 
 // The descriptor of a transport that ends without anybody having closed it.
@@ -116,7 +129,7 @@ py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexc
     SocketTransport& transport = *new (&transport_of(self.get())) SocketTransport;
     bool failed = false;
     transport.scheduler = &core;
-    transport.context = context_for(connection.context, failed);
+    transport.context = context_for(connection, failed);
     transport.reader =
         loop::make_readiness(self.get(), read_ready, "SocketTransport._read_ready");
     if (failed || !transport.reader || !set_protocol(transport, connection.protocol)) {
@@ -163,8 +176,8 @@ bool connection_lost(PyObject* self, py::Ref exception) noexcept {
     const py::Ref protocol = std::move(transport.protocol);
     bool ok = true;
     if (protocol) {
-        const ContextScope scope(transport.context, transport.scheduler->spare_context);
-        ok = scope.entered() && py::call_method(protocol.get(), py::names().connection_lost,
+        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        ok = scope && py::call_method(protocol.get(), py::names().connection_lost,
                                                 exception.get());
     }
     py::Ref raised = ok ? py::Ref() : py::compat::take_exception();
@@ -231,8 +244,8 @@ bool fatal_error(PyObject* self, const char* message) noexcept {
     }
     SocketTransport& transport = transport_of(self);
     const py::Ref error = py::compat::take_exception();
-    return report_fatal_error(transport.loop.get(), self, transport.protocol.get(), error.get(),
-                              message) &&
+    return report_fatal_error(self, transport.loop.get(), transport.protocol.get(), error.get(),
+                              message, Expected::os_errors, kSocketLog) &&
            force_close(self, error.get());
 }
 
@@ -252,7 +265,7 @@ void finalize_transport(PyObject* self) noexcept {
     if (!flush_now(self, transport)) {
         PyErr_WriteUnraisable(self);
     }
-    warn_unclosed("unclosed transport %R", self);
+    warn_unclosed(self);
     close_descriptor(self, transport);
     const py::Ref server = std::move(transport.server);
     if (server && !tell_server(server.get(), py::names()._detach, self)) {

@@ -1,9 +1,12 @@
 // See socket_transport.hpp. What Python calls.
-#include "net/context_scope.hpp"
 #include "net/errors.hpp"
+#include "net/net.hpp"
+#include "net/python_socket.hpp"
 #include "net/socket_transport.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+
+#include <cerrno>
 
 namespace bucle::net {
 namespace {
@@ -57,8 +60,8 @@ PyObject* fatal_error_method(PyObject* self, PyObject* const* args, Py_ssize_t n
         given[1] == nullptr ? "Fatal error on transport" : PyUnicode_AsUTF8(given[1]);
     const SocketTransport& transport = transport_of(self);
     return none_if(message != nullptr &&
-                   report_fatal_error(transport.loop.get(), self, transport.protocol.get(),
-                                      given[0], message) &&
+                   report_fatal_error(self, transport.loop.get(), transport.protocol.get(),
+                                      given[0], message, Expected::os_errors, kSocketLog) &&
                    force_close(self, given[0]));
 }
 
@@ -81,7 +84,7 @@ PyObject* pause_reading(PyObject* self, PyObject*) noexcept {
     }
     transport.paused = true;
     stop_reading(transport);
-    return none_if(!in_debug(transport) || log_debug("%r pauses reading", self));
+    return none_if(!in_debug(transport) || log(kSocketLog, "debug", "%r pauses reading", self));
 }
 
 PyObject* resume_reading(PyObject* self, PyObject*) noexcept {
@@ -91,37 +94,11 @@ PyObject* resume_reading(PyObject* self, PyObject*) noexcept {
     }
     transport.paused = false;
     return none_if(start_reading(self, transport) &&
-                   (!in_debug(transport) || log_debug("%r resumes reading", self)));
+                   (!in_debug(transport) || log(kSocketLog, "debug", "%r resumes reading", self)));
 }
 
 PyObject* can_write_eof(PyObject*, PyObject*) noexcept {
     Py_RETURN_TRUE;
-}
-
-PyObject* set_limits(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
-                     PyObject* kwnames) noexcept {
-    static constexpr const char* kNames[] = {"high", "low", nullptr};
-    static constexpr py::Signature kSignature = {"set_write_buffer_limits", kNames, 0, 2};
-    PyObject* given[2] = {};
-    SocketTransport& transport = transport_of(self);
-    if (!py::parse_fastcall(kSignature, args, nargs, kwnames, given) ||
-        !flush_now(self, transport) || !transport.flow.set_limits(given[0], given[1])) {
-        return nullptr;
-    }
-    const py::Ref loop = transport.loop.clone();
-    if (!loop) {
-        Py_RETURN_NONE;
-    }
-    const ContextScope scope(transport.context, transport.scheduler->spare_context);
-    return none_if(scope.entered() && transport.flow.pause_if_full(self, loop.get(),
-                                                                   transport.protocol.get(),
-                                                                   transport.buffer.size()));
-}
-
-PyObject* get_limits(PyObject* self, PyObject*) noexcept {
-    const FlowControl& flow = transport_of(self).flow;
-    return Py_BuildValue("(nn)", static_cast<Py_ssize_t>(flow.low()),
-                         static_cast<Py_ssize_t>(flow.high()));
 }
 
 PyObject* get_buffer_size(PyObject* self, PyObject*) noexcept {
@@ -229,12 +206,6 @@ PyMethodDef methods[] = {
     {"can_write_eof", can_write_eof, METH_NOARGS,
      "can_write_eof($self, /)\n--\n\n"
      "Return True."},
-    {"set_write_buffer_limits", py::as_method(set_limits), METH_FASTCALL | METH_KEYWORDS,
-     "set_write_buffer_limits($self, /, high=None, low=None)\n--\n\n"
-     "Set the marks at which the protocol is told to pause and to resume writing."},
-    {"get_write_buffer_limits", get_limits, METH_NOARGS,
-     "get_write_buffer_limits($self, /)\n--\n\n"
-     "Return the low and the high mark."},
     {"get_write_buffer_size", get_buffer_size, METH_NOARGS,
      "get_write_buffer_size($self, /)\n--\n\n"
      "Return the number of bytes that are not sent yet."},
@@ -245,6 +216,53 @@ PyMethodDef methods[] = {
     {"_reset_empty_waiter", reset_empty_waiter, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
+
+} // namespace
+
+namespace {
+
+// loop._new_transport(sock, protocol, waiter, extra, server, context): none of them optional.
+PyObject* new_transport(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexcept {
+    if (nargs != 6) {
+        return py::raise_type_error("_new_transport() takes 6 arguments");
+    }
+    const auto given = [args](int i) { return args[i] == Py_None ? nullptr : args[i]; };
+    Connection connection;
+    connection.fd = fd_of_socket(args[0]);
+    connection.family = family_of_socket(args[0]);
+    connection.socket = args[0];
+    connection.protocol = args[1];
+    connection.waiter = given(2);
+    connection.extra = given(3);
+    connection.server = given(4);
+    connection.context = given(5);
+    if (connection.fd < 0) {
+        (void)py::raise_os_error(EBADF);
+        return nullptr;
+    }
+    return make_socket_transport(*loop::loop_core(self), std::move(connection)).release();
+}
+
+PyMethodDef loop_methods[] = {
+    {"_new_transport", py::as_method(new_transport), METH_FASTCALL,
+     "_new_transport($self, sock, protocol, waiter, extra, server, context, /)\n--\n\n"
+     "Make a transport of a connected socket, which it owns from now on."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+// Whether a server is told which transports are its own, or only how many.
+bool ask_server(py::State& state) noexcept {
+    const py::Ref server =
+        py::Ref::steal(PyObject_GetAttrString(state.base_events, "Server"));
+    const py::Ref attach =
+        server ? py::Ref::steal(PyObject_GetAttrString(server.get(), "_attach")) : py::Ref();
+    const py::Ref code =
+        attach ? py::Ref::steal(PyObject_GetAttrString(attach.get(), "__code__")) : py::Ref();
+    const py::Ref count =
+        code ? py::Ref::steal(PyObject_GetAttrString(code.get(), "co_argcount")) : py::Ref();
+    state.server_knows_transports = count && PyLong_AsLong(count.get()) == 2;
+    return static_cast<bool>(count);
+}
 
 } // namespace
 
@@ -277,7 +295,8 @@ bool make_socket_transport_type(PyObject* module) noexcept {
                                    nullptr,
                                    Py_TPFLAGS_DISALLOW_INSTANTIATION};
     state.socket_transport_type = py::make_type(module, recipe, &socket_transport_offset);
-    return state.socket_transport_type != nullptr;
+    return state.socket_transport_type != nullptr && ask_server(state) &&
+           py::add_methods_for(state.loop_type, state.loop_type, loop_methods);
 }
 
 } // namespace bucle::net

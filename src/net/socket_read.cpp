@@ -43,14 +43,14 @@ Got receive(PyObject* self, SocketTransport& transport, char* into, std::size_t 
 }
 
 bool end_of_stream(PyObject* self, SocketTransport& transport) noexcept {
-    if (in_debug(transport) && !log_debug("%r received EOF", self)) {
+    if (in_debug(transport) && !log(kSocketLog, "debug", "%r received EOF", self)) {
         return false;
     }
     const py::Ref protocol = transport.protocol.clone();
     py::Ref answer;
     {
-        const ContextScope scope(transport.context, transport.scheduler->spare_context);
-        answer = scope.entered() ? py::call_method(protocol.get(), py::names().eof_received)
+        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        answer = scope ? py::call_method(protocol.get(), py::names().eof_received)
                                  : py::Ref();
     }
     const int keep_open = answer ? PyObject_IsTrue(answer.get()) : -1;
@@ -71,8 +71,8 @@ bool deliver(PyObject* self, SocketTransport& transport, const char* data,
     const py::Ref protocol = transport.protocol.clone();
     py::Ref done;
     {
-        const ContextScope scope(transport.context, transport.scheduler->spare_context);
-        if (bytes && scope.entered()) {
+        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        if (bytes && scope) {
             done = py::call_method(protocol.get(), py::names().data_received, bytes.get());
         }
     }
@@ -80,24 +80,23 @@ bool deliver(PyObject* self, SocketTransport& transport, const char* data,
 }
 
 bool read_data(PyObject* self, SocketTransport& transport) noexcept {
-    char* const scratch = scratch_of(*transport.scheduler);
-    if (scratch == nullptr) {
-        PyErr_NoMemory();
-        return fatal_error(self, kReadError);
-    }
     for (int i = 0; i != kReadsAtOnce; ++i) {
+        char* const memory = scratch(*transport.scheduler);
+        if (memory == nullptr) {
+            return fatal_error(self, kReadError);
+        }
         std::size_t size = 0;
         bool ok = true;
-        if (receive(self, transport, scratch, kScratchSize, size, ok) != Got::data) {
+        if (receive(self, transport, memory, kReadAtOnce, size, ok) != Got::data) {
             return ok;
         }
         if (size == 0) {
             return end_of_stream(self, transport);
         }
-        if (!deliver(self, transport, scratch, size)) {
+        if (!deliver(self, transport, memory, size)) {
             return false;
         }
-        if (size < kScratchSize || !transport.can_read() || transport.buffered) {
+        if (size < kReadAtOnce || !transport.can_read() || transport.buffered) {
             break;
         }
     }
@@ -117,11 +116,13 @@ bool get_buffer(PyObject* protocol, Py_buffer& view) noexcept {
 
 bool read_into_protocol(PyObject* self, SocketTransport& transport) noexcept {
     const py::Ref protocol = transport.protocol.clone();
-    // Two scopes in one would hold a lent context while the transport may end.
-    ContextScope scope(transport.context, transport.scheduler->spare_context);
     Py_buffer view = {};
-    if (!scope.entered() || !get_buffer(protocol.get(), view)) {
-        scope.leave();
+    bool have_buffer = false;
+    {
+        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        have_buffer = scope && get_buffer(protocol.get(), view);
+    }
+    if (!have_buffer) {
         return fatal_error(self, "Fatal error: protocol.get_buffer() call failed.");
     }
     std::size_t size = 0;
@@ -129,18 +130,17 @@ bool read_into_protocol(PyObject* self, SocketTransport& transport) noexcept {
     const Got got = receive(self, transport, static_cast<char*>(view.buf),
                             static_cast<std::size_t>(view.len), size, ok);
     PyBuffer_Release(&view);
-    if (got != Got::data) {
-        return ok;
-    }
-    if (size == 0) {
-        scope.leave();
-        return end_of_stream(self, transport);
+    if (got != Got::data || size == 0) {
+        return got != Got::data ? ok : end_of_stream(self, transport);
     }
     const py::Ref count = py::Ref::steal(PyLong_FromSize_t(size));
-    const py::Ref done =
-        count ? py::call_method(protocol.get(), py::names().buffer_updated, count.get())
-              : py::Ref();
-    scope.leave();
+    py::Ref done;
+    {
+        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        if (count && scope) {
+            done = py::call_method(protocol.get(), py::names().buffer_updated, count.get());
+        }
+    }
     return done || fatal_error(self, "Fatal error: protocol.buffer_updated() call failed.");
 }
 
@@ -158,8 +158,8 @@ bool begin(PyObject* self, SocketTransport& transport) noexcept {
     const py::Ref made = py::get_attr(protocol.get(), py::names().connection_made);
     bool ok = true;
     {
-        const ContextScope scope(transport.context, transport.scheduler->spare_context);
-        ok = made && scope.entered() && py::call(made.get(), self);
+        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        ok = made && scope && py::call(made.get(), self);
     }
     loop::set_watched(transport.reader.get(), false); // it was, to be run
     if (!ok && !py::exit_exception_raised()) {

@@ -38,7 +38,7 @@ struct SocketTransport {
     FlowControl flow;
     int fd = -1; // as it was given; who uses it asks descriptor_of()
     int family = 0;
-    unsigned lost_writes = 0; // asyncio's _conn_lost: 0 until connection_lost is scheduled
+    std::size_t lost_writes = 0; // asyncio's _conn_lost: 0 until connection_lost is scheduled
     bool open = false;        // the descriptor is, and it is ours
     bool made = false;        // connection_made was called
     bool closing = false;
@@ -68,6 +68,7 @@ struct Connection {
     PyObject* extra = nullptr;
     PyObject* server = nullptr;
     PyObject* context = nullptr;
+    bool context_known = false; // a null context is an empty one, not the caller's
     py::Ref peername;
 };
 
@@ -107,12 +108,5 @@ py::Ref sockname_of(SocketTransport& transport) noexcept;
 py::Ref peername_of(SocketTransport& transport) noexcept;
 py::Ref extra_info(PyObject* self, PyObject* name) noexcept; // null without an error: not known
 extern PyGetSetDef socket_transport_getset[];
-
-// socket_methods.cpp
-[[nodiscard]] bool make_socket_transport_type(PyObject* module) noexcept;
-
-// listener.cpp: loop._listen(protocol_factory, sock, server, backlog, context)
-extern PyMethodDef listener_methods[];
-[[nodiscard]] bool make_listener_type(PyObject* module) noexcept;
 
 } // namespace bucle::net

@@ -15,9 +15,7 @@
 namespace bucle::net {
 namespace {
 
-constexpr std::size_t kGathered = 64 * 1024; // more than this goes out at once
-constexpr int kPieces = 64;                  // of one system call
-constexpr unsigned kWritesBeforeWarning = 5; // asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES
+constexpr std::int64_t kGathered = 64 * 1024; // more than this goes out at once
 constexpr const char* kWriteError = "Fatal write error on socket transport";
 
 // The stock method, for what it refuses: the text is that of the running version.
@@ -52,10 +50,10 @@ bool wait_for_room(PyObject* self, SocketTransport& transport) noexcept {
 // Sends what it can. False with the error set.
 bool send_some(SocketTransport& transport) noexcept {
     while (!transport.buffer.empty()) {
-        iovec pieces[kPieces];
+        iovec pieces[WriteBuffer::kAtOnce];
         msghdr message = {};
         message.msg_iov = pieces;
-        message.msg_iovlen = static_cast<std::size_t>(transport.buffer.fill(pieces, kPieces));
+        message.msg_iovlen = static_cast<std::size_t>(transport.buffer.describe(pieces));
         std::size_t size = 0;
         for (std::size_t i = 0; i != message.msg_iovlen; ++i) {
             size += pieces[i].iov_len;
@@ -105,21 +103,19 @@ bool shut_down(SocketTransport& transport) noexcept {
 
 bool pause_protocol(PyObject* self, SocketTransport& transport) noexcept {
     const py::Ref loop = transport.loop.clone();
-    const ContextScope scope(transport.context, transport.scheduler->spare_context);
-    return scope.entered() && transport.flow.pause_if_full(self, loop.get(),
-                                                           transport.protocol.get(),
-                                                           transport.buffer.size());
+    const ContextScope scope(transport.scheduler->spare_context, transport.context);
+    return scope && maybe_pause_writing(self, transport.flow, transport.buffer.size(), loop.get(),
+                                        transport.protocol.get());
 }
 
 bool resume_protocol(PyObject* self, SocketTransport& transport) noexcept {
-    if (!transport.flow.paused()) {
+    if (!transport.flow.paused) {
         return true;
     }
     const py::Ref loop = transport.loop.clone();
-    const ContextScope scope(transport.context, transport.scheduler->spare_context);
-    return scope.entered() && transport.flow.resume_if_low(self, loop.get(),
-                                                           transport.protocol.get(),
-                                                           transport.buffer.size());
+    const ContextScope scope(transport.scheduler->spare_context, transport.context);
+    return scope && maybe_resume_writing(self, transport.flow, transport.buffer.size(), loop.get(),
+                                         transport.protocol.get());
 }
 
 // The descriptor has room again.
@@ -162,9 +158,7 @@ bool is_connected(SocketTransport& transport, bool& ok) noexcept {
     if (transport.lost_writes == 0) [[likely]] {
         return true;
     }
-    ok = transport.lost_writes < kWritesBeforeWarning ||
-         log_warning("socket.send() raised exception.");
-    ++transport.lost_writes;
+    ok = count_lost_write(transport.lost_writes, kSocketLog, "socket.send() raised exception.");
     return false;
 }
 
@@ -177,7 +171,8 @@ bool after_write(PyObject* self, SocketTransport& transport) noexcept {
     if (is_waiting_for_room(transport)) {
         return pause_protocol(self, transport);
     }
-    if (transport.buffer.size() > std::min(kGathered, transport.flow.high()) ||
+    if (static_cast<std::int64_t>(transport.buffer.size()) >
+            std::min(kGathered, transport.flow.high.bytes) ||
         !transport.scheduler->running()) {
         return flush_now(self, transport);
     }
@@ -237,7 +232,7 @@ PyObject* write(PyObject* self, PyObject* data) noexcept {
     }
     bool ok = true;
     if (is_connected(transport, ok)) [[likely]] {
-        ok = transport.buffer.append(std::move(bytes)) && after_write(self, transport);
+        ok = transport.buffer.push(std::move(bytes)) && after_write(self, transport);
     }
     return ok ? py::new_ref(Py_None) : nullptr;
 }
@@ -264,7 +259,7 @@ PyObject* writelines(PyObject* self, PyObject* list) noexcept {
                             ? py::Ref::steal(PyBytes_FromObject(item))
                             : py::Ref::steal(PyMemoryView_FromObject(item)); // raises
         if (!bytes || (PyBytes_GET_SIZE(bytes.get()) != 0 &&
-                       !transport.buffer.append(std::move(bytes)))) {
+                       !transport.buffer.push(std::move(bytes)))) {
             return nullptr;
         }
     }

@@ -13,7 +13,10 @@
     X(_asyncgen_finalizer_hook) \
     X(_asyncgen_firstiter_hook) \
     X(_asyncio_future_blocking) \
+    X(_attach) \
+    X(_call_connection_lost) \
     X(_close_resources) \
+    X(_detach) \
     X(_ensure_fd_no_transport) \
     X(_format) \
     X(_get) \
@@ -25,6 +28,7 @@
     X(_on_task_done) \
     X(_on_timeout) \
     X(_put) \
+    X(_remove_reader) \
     X(_set_task_name) \
     X(_source_traceback) \
     X(_timer_handle_cancelled) \
@@ -37,6 +41,7 @@
     X(add) \
     X(add_done_callback) \
     X(append) \
+    X(buffer_updated) \
     X(call_at) \
     X(call_exception_handler) \
     X(call_later) \
@@ -46,20 +51,27 @@
     X(cancelling) \
     X(clear) \
     X(close) \
+    X(connection_lost) \
+    X(connection_made) \
     X(context) \
     X(coro) \
     X(create_future) \
     X(create_task) \
+    X(data_received) \
+    X(datagram_received) \
     X(discard) \
     X(done) \
     X(eager_start) \
     X(empty) \
+    X(eof_received) \
+    X(error_received) \
     X(exception) \
     X(fileno) \
     X(finalizer) \
     X(firstiter) \
     X(full) \
     X(future) \
+    X(get_buffer) \
     X(get_debug) \
     X(get_loop) \
     X(get_nowait) \
@@ -71,24 +83,35 @@
     X(msg) \
     X(name) \
     X(notify_all) \
+    X(pause_writing) \
+    X(peername) \
     X(pop) \
     X(popleft) \
+    X(protocol) \
     X(put_nowait) \
     X(qsize) \
+    X(recvfrom) \
     X(release) \
     X(remove) \
     X(remove_done_callback) \
     X(reschedule) \
     X(result) \
+    X(resume_writing) \
     X(run_forever) \
+    X(send) \
+    X(sendto) \
     X(set) \
     X(set_exception) \
     X(set_name) \
     X(set_result) \
+    X(setblocking) \
+    X(socket) \
+    X(sockname) \
     X(source) \
     X(source_traceback) \
     X(task) \
     X(time) \
+    X(transport) \
     X(uncancel) \
     X(wait) \
     X(warn_on_full_buffer)

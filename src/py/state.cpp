@@ -93,6 +93,8 @@ constexpr Import kImports[] = {
     {"threading", "main_thread", &State::main_thread},
     {"bucle._twins", "await_anything", &State::await_anything},
     {"collections", "deque", &State::deque},
+    {"asyncio.protocols", "BufferedProtocol", &State::buffered_protocol},
+    {"asyncio.trsock", "TransportSocket", &State::transport_socket},
     {"asyncio.queues", "QueueEmpty", &State::queue_empty},
     {"asyncio.queues", "QueueFull", &State::queue_full},
     {"heapq", "heappush", &State::heappush},

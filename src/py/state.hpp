@@ -75,6 +75,11 @@ struct State {
     PyObject* base_timer_handle = nullptr;
     PyObject* base_threadsafe_handle = nullptr; // null before 3.14
     PyObject* base_loop = nullptr;
+    PyTypeObject* base_socket_transport = nullptr; // asyncio's _SelectorSocketTransport
+    PyObject* buffered_protocol = nullptr;
+    PyObject* transport_socket = nullptr;
+    PyObject* socket_class = nullptr;          // socket.socket
+    PyTypeObject* raw_socket_type = nullptr;   // _socket.socket
 
     // exceptions
     PyObject* cancelled_error = nullptr;
@@ -146,6 +151,8 @@ struct State {
     PyTypeObject* shield_type = nullptr;
     PyTypeObject* timeout_type = nullptr;
     PyTypeObject* task_group_type = nullptr;
+    PyTypeObject* socket_transport_type = nullptr;
+    PyTypeObject* listener_type = nullptr;
 
     // Which stock class's instances pass for instances of a native class: see TypeRecipe.
     static constexpr int kMaxTwins = 32;
@@ -187,6 +194,8 @@ struct State {
     bool condition_passes_on = false;         // sync/condition.cpp
     bool semaphore_wakes_all = false;         // sync/semaphore.cpp
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
+    bool socket_layout_known = false;         // net/python_socket.cpp
+    bool server_knows_transports = false;     // Server._attach(transport)
     bool watching_takes_context = false;      // loop._add_reader(..., context=)
 };
 

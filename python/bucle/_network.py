@@ -1,0 +1,109 @@
+"""What a loop does per connection: which transport it makes, and how a server begins to accept.
+
+asyncio's own create_connection, create_server and the like call these few private methods of their
+loop. The transports that they return are native; what is no real socket (a stand-in of some test,
+say) gets asyncio's.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+from asyncio import base_events, selector_events, sslproto
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+    from collections.abc import Callable
+    from contextvars import Context
+
+    from ._core import Loop
+
+_Stock = selector_events.BaseSelectorEventLoop
+
+
+def _ensure_fd_no_transport(self: Loop, fd: Any) -> None:
+    fileno = fd
+    if not isinstance(fileno, int):
+        try:
+            fileno = int(fileno.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fd!r}") from None
+    transport = self._transport_of(fileno) if fileno >= 0 else None
+    transport = transport or self._transports.get(fileno)
+    if transport and not transport.is_closing():
+        raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
+
+
+def _make_socket_transport(
+    self: Loop,
+    sock: socket.socket,
+    protocol: asyncio.BaseProtocol,
+    waiter: asyncio.Future[Any] | None = None,
+    *,
+    extra: dict[str, Any] | None = None,
+    server: base_events.Server | None = None,
+    context: Context | None = None,
+) -> asyncio.Transport:
+    self._ensure_fd_no_transport(sock)
+    if isinstance(sock, socket.socket):
+        return self._new_transport(sock, protocol, waiter, extra, server, context)
+    stock = vars(selector_events)["_SelectorSocketTransport"]
+    return stock(self, sock, protocol, waiter, extra, server)  # type: ignore[no-any-return]
+
+
+def _make_ssl_transport(
+    self: Loop,
+    rawsock: socket.socket,
+    protocol: asyncio.BaseProtocol,
+    sslcontext: ssl.SSLContext,
+    waiter: asyncio.Future[Any] | None = None,
+    *,
+    server_side: bool = False,
+    server_hostname: str | None = None,
+    extra: dict[str, Any] | None = None,
+    server: base_events.Server | None = None,
+    context: Context | None = None,
+    **timeouts: float | None,
+) -> asyncio.Transport:
+    self._ensure_fd_no_transport(rawsock)
+    tls = sslproto.SSLProtocol(
+        self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
+    )
+    self._make_socket_transport(rawsock, tls, extra=extra, server=server, context=context)
+    return tls._app_transport
+
+
+def _start_serving(
+    self: Loop,
+    protocol_factory: Callable[[], asyncio.BaseProtocol],
+    sock: socket.socket,
+    sslcontext: ssl.SSLContext | None = None,
+    server: base_events.Server | None = None,
+    backlog: int = 100,
+    *rest: Any,
+    context: Context | None = None,
+    **timeouts: Any,
+) -> None:
+    if sslcontext or not isinstance(sock, socket.socket):
+        given = {} if context is None else {"context": context}
+        _Stock._start_serving(
+            self, protocol_factory, sock, sslcontext, server, backlog, *rest, **timeouts, **given
+        )
+        return
+    again = functools.partial(
+        self._start_serving, protocol_factory, sock, sslcontext, server, backlog, context=context
+    )
+    self._listen(protocol_factory, sock, server, backlog, context, again)
+
+
+METHODS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        _ensure_fd_no_transport,
+        _make_socket_transport,
+        _make_ssl_transport,
+        _start_serving,
+    )
+}
