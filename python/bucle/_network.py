@@ -92,6 +92,8 @@ def _start_serving(
             self, protocol_factory, sock, sslcontext, server, backlog, *rest, **timeouts, **given
         )
         return
+    if len(rest) > 2:  # by position, behind the two timeouts of TLS
+        context = rest[2]
     again = functools.partial(
         self._start_serving, protocol_factory, sock, sslcontext, server, backlog, context=context
     )

@@ -18,7 +18,7 @@ PyObject* none_if(bool ok) noexcept {
 PyObject* get_extra_info(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                          PyObject* kwnames) noexcept {
     static constexpr const char* kNames[] = {"name", "default", nullptr};
-    static constexpr py::Signature kSignature = {"get_extra_info", kNames, 1, 2};
+    static constexpr py::Signature kSignature = {"get_extra_info", kNames, 2, 1};
     PyObject* given[2] = {};
     if (!py::parse_fastcall(kSignature, args, nargs, kwnames, given)) {
         return nullptr;
@@ -51,7 +51,7 @@ PyObject* force_close_method(PyObject* self, PyObject* exception) noexcept {
 PyObject* fatal_error_method(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                              PyObject* kwnames) noexcept {
     static constexpr const char* kNames[] = {"exc", "message", nullptr};
-    static constexpr py::Signature kSignature = {"_fatal_error", kNames, 1, 2};
+    static constexpr py::Signature kSignature = {"_fatal_error", kNames, 2, 1};
     PyObject* given[2] = {};
     if (!py::parse_fastcall(kSignature, args, nargs, kwnames, given)) {
         return nullptr;

@@ -1,7 +1,7 @@
 // See socket_transport.hpp. From the descriptor to the protocol.
 #include "net/socket_transport.hpp"
 
-#include "core/future.hpp"
+#include "core/handle.hpp"
 #include "net/context_scope.hpp"
 #include "net/errors.hpp"
 #include "net/scratch.hpp"
