@@ -12,6 +12,8 @@ import socket
 from asyncio import base_events, selector_events, sslproto
 from typing import TYPE_CHECKING, Any
 
+from ._core import SocketTransport
+
 if TYPE_CHECKING:
     import asyncio
     import ssl
@@ -100,6 +102,22 @@ def _start_serving(
     self._listen(protocol_factory, sock, server, backlog, context, again)
 
 
+async def _sendfile_native(
+    self: Loop, transp: asyncio.Transport, file: Any, offset: int, count: int | None
+) -> int:
+    if not isinstance(transp, SocketTransport):
+        return await _Stock._sendfile_native(self, transp, file, offset, count)
+    # asyncio's own takes the transport out of this dict for the time, and puts it back
+    fd = transp._sock_fd
+    self._transports[fd] = transp
+    transp._lend_fd()
+    try:
+        return await _Stock._sendfile_native(self, transp, file, offset, count)
+    finally:
+        self._transports.pop(fd, None)
+        transp._take_fd_back()
+
+
 METHODS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
@@ -107,5 +125,6 @@ METHODS: dict[str, Callable[..., Any]] = {
         _make_socket_transport,
         _make_ssl_transport,
         _start_serving,
+        _sendfile_native,
     )
 }

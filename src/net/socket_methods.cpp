@@ -129,6 +129,21 @@ PyObject* reset_empty_waiter(PyObject* self, PyObject*) noexcept {
     Py_RETURN_NONE;
 }
 
+// sock_sendfile() works on a descriptor that no transport has.
+PyObject* lend_fd(PyObject* self, PyObject*) noexcept {
+    const SocketTransport& transport = transport_of(self);
+    if (transport.loop) {
+        loop::release_fd(*transport.scheduler, transport.fd, self);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject* take_fd_back(PyObject* self, PyObject*) noexcept {
+    const SocketTransport& transport = transport_of(self);
+    return none_if(!transport.loop || !transport.open ||
+                   loop::claim_fd(*transport.scheduler, transport.fd, self));
+}
+
 const char* polling(const SocketTransport& transport, loop::Side side) noexcept {
     return loop::is_watched(*transport.scheduler, transport.fd, side) ? "polling" : "idle";
 }
@@ -214,6 +229,8 @@ PyMethodDef methods[] = {
     {"_call_connection_lost", connection_lost_method, METH_O, nullptr},
     {"_make_empty_waiter", make_empty_waiter, METH_NOARGS, nullptr},
     {"_reset_empty_waiter", reset_empty_waiter, METH_NOARGS, nullptr},
+    {"_lend_fd", lend_fd, METH_NOARGS, nullptr},
+    {"_take_fd_back", take_fd_back, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -101,11 +101,10 @@ bool shut_down(SocketTransport& transport) noexcept {
            py::raise_os_error(fd < 0 ? EBADF : errno);
 }
 
+// In the context of whoever wrote.
 bool pause_protocol(PyObject* self, SocketTransport& transport) noexcept {
-    const py::Ref loop = transport.loop.clone();
-    const ContextScope scope(transport.scheduler->spare_context, transport.context);
-    return scope && maybe_pause_writing(self, transport.flow, transport.buffer.size(), loop.get(),
-                                        transport.protocol.get());
+    return maybe_pause_writing(self, transport.flow, transport.buffer.size(),
+                               transport.loop.get(), transport.protocol.get());
 }
 
 bool resume_protocol(PyObject* self, SocketTransport& transport) noexcept {
@@ -149,7 +148,9 @@ bool flush_gathered(loop::Flush& flush) noexcept {
     auto& transport = reinterpret_cast<SocketTransport&>(flush); // its first field
     const py::Ref self = py::Ref::borrow(
         reinterpret_cast<PyObject*>(reinterpret_cast<char*>(&transport) - socket_transport_offset));
-    return flush_now(self.get(), transport);
+    const py::Ref loop = transport.loop.clone();
+    const ContextScope scope(transport.scheduler->spare_context, transport.context);
+    return scope && flush_now(self.get(), transport);
 }
 
 // Whether there is somebody to write to. asyncio drops what comes later without an error, and
