@@ -11,6 +11,7 @@
 #include "py/asyncio_abi.hpp"
 #include "py/function.hpp"
 #include "py/state.hpp"
+#include "streams/streams.hpp"
 #include "sync/sync.hpp"
 
 #include <pybind11/pybind11.h>
@@ -66,6 +67,9 @@ void make_types(pybind::module_& module) {
     require(bucle::combine::add_wait(m));
     require(bucle::combine::add_shield(m));
     require(bucle::combine::add_as_completed(m));
+    require(bucle::streams::make_reader_type(m));
+    require(bucle::streams::make_writer_type(m));
+    require(bucle::streams::make_protocol_type(m));
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);

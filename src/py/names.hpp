@@ -14,9 +14,11 @@
     X(_asyncgen_firstiter_hook) \
     X(_asyncio_future_blocking) \
     X(_close_resources) \
+    X(_drain_helper) \
     X(_ensure_fd_no_transport) \
     X(_format) \
     X(_get) \
+    X(_get_close_waiter) \
     X(_get_loop) \
     X(_init) \
     X(_insert_timeout_error) \
@@ -41,11 +43,13 @@
     X(call_exception_handler) \
     X(call_later) \
     X(call_soon) \
+    X(can_write_eof) \
     X(cancel) \
     X(cancelled) \
     X(cancelling) \
     X(clear) \
     X(close) \
+    X(consumed) \
     X(context) \
     X(coro) \
     X(create_future) \
@@ -55,43 +59,66 @@
     X(eager_start) \
     X(empty) \
     X(exception) \
+    X(extend) \
+    X(feed_data) \
+    X(feed_eof) \
     X(fileno) \
     X(finalizer) \
+    X(find) \
     X(firstiter) \
     X(full) \
     X(future) \
     X(get_debug) \
+    X(get_extra_info) \
     X(get_loop) \
     X(get_nowait) \
     X(handle) \
+    X(is_closed) \
+    X(is_closing) \
     X(is_running) \
+    X(join) \
     X(locked) \
     X(loop) \
     X(message) \
     X(msg) \
     X(name) \
     X(notify_all) \
+    X(partial) \
+    X(pause_reading) \
+    X(pause_writing) \
     X(pop) \
     X(popleft) \
     X(put_nowait) \
     X(qsize) \
+    X(read) \
+    X(readexactly) \
+    X(readuntil) \
     X(release) \
     X(remove) \
     X(remove_done_callback) \
     X(reschedule) \
     X(result) \
+    X(resume_reading) \
+    X(resume_writing) \
     X(run_forever) \
     X(set) \
     X(set_exception) \
     X(set_name) \
     X(set_result) \
+    X(set_transport) \
     X(source) \
     X(source_traceback) \
+    X(sslcontext) \
+    X(startswith) \
     X(task) \
     X(time) \
+    X(transport) \
     X(uncancel) \
     X(wait) \
-    X(warn_on_full_buffer)
+    X(warn_on_full_buffer) \
+    X(write) \
+    X(write_eof) \
+    X(writelines)
 // clang-format on
 
 namespace bucle::py {
