@@ -93,7 +93,25 @@ py::Ref no_bytes() noexcept {
     return py::Ref::steal(PyBytes_FromStringAndSize(nullptr, 0));
 }
 
-// read(-1): asyncio takes blocks of the limit, between which nothing else can run.
+bool keep_block(Coroutine& co, Reader& reader, py::Ref block) noexcept {
+    return block && PyList_Append(co.kept.get(), block.get()) == 0 && maybe_resume(reader);
+}
+
+Step join_blocks(Coroutine& co, py::Ref& result) noexcept {
+    const py::Ref nothing = no_bytes();
+    return core::finish_with(
+        result,
+        nothing ? py::call_method(nothing.get(), py::names().join, co.kept.get()) : py::Ref());
+}
+
+// asyncio takes blocks of the limit. Only a transport that is to go on in between can tell.
+py::Ref take_block(Reader& reader) noexcept {
+    return reader.paused && reader.limit_value != Reader::kAskObject
+               ? reader.buffer.take(reader.limit_value)
+               : reader.buffer.take_all();
+}
+
+// read(-1)
 Step read_all(Coroutine& co, py::Ref& result) noexcept {
     Reader& reader = reader_of(self_of(co));
     for (;;) {
@@ -101,24 +119,28 @@ Step read_all(Coroutine& co, py::Ref& result) noexcept {
             return Step::fail;
         }
         const int empty = reader.buffer.empty();
-        if (empty < 0) {
-            return Step::fail;
-        }
-        if (empty > 0 && reader.eof) {
-            break;
-        }
         if (empty > 0) {
-            return wait_for_data(co, py::names().read, kWaitedForAll);
+            return reader.eof ? join_blocks(co, result)
+                              : wait_for_data(co, py::names().read, kWaitedForAll);
         }
-        const py::Ref block = reader.buffer.take_all();
-        if (!block || PyList_Append(co.kept.get(), block.get()) < 0 || !maybe_resume(reader)) {
+        if (empty < 0 || !keep_block(co, reader, take_block(reader))) {
             return Step::fail;
         }
     }
-    const py::Ref nothing = no_bytes();
-    return core::finish_with(
-        result,
-        nothing ? py::call_method(nothing.get(), py::names().join, co.kept.get()) : py::Ref());
+}
+
+// The block that was waited for is taken before anybody asks for an exception; when somebody else
+// was faster there is none, which ends it.
+Step go_on_reading_all(Coroutine& co, py::Ref& result) noexcept {
+    Reader& reader = reader_of(self_of(co));
+    const int empty = reader.buffer.empty();
+    if (empty != 0) {
+        return empty < 0 ? Step::fail : join_blocks(co, result);
+    }
+    py::Ref block = reader.limit_value == Reader::kAskObject
+                        ? reader.buffer.take_all()
+                        : reader.buffer.take(reader.limit_value);
+    return keep_block(co, reader, std::move(block)) ? read_all(co, result) : Step::fail;
 }
 
 Step read(Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
@@ -139,7 +161,7 @@ Step read(Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept
                    ? finish_read(reader, reader.buffer.take(size), result)
                    : Step::fail;
     default:
-        return end_wait(reader, std::move(error)) ? read_all(co, result) : Step::fail;
+        return end_wait(reader, std::move(error)) ? go_on_reading_all(co, result) : Step::fail;
     }
     if (!check_exception(reader)) {
         return Step::fail;
