@@ -255,7 +255,9 @@ class Flow(Run):
         return self.protocol.resume_writing()
 
     def lose_now(self, number: int) -> Any:
-        return self.protocol.connection_lost((None, Failure("lost"), OSError(5, "lost"))[number % 3])
+        return self.protocol.connection_lost(
+            (None, Failure("lost"), OSError(5, "lost"))[number % 3]
+        )
 
     def eof_now(self, number: int) -> Any:
         return self.protocol.eof_received()
