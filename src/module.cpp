@@ -13,6 +13,7 @@
 #include "py/asyncio_abi.hpp"
 #include "py/function.hpp"
 #include "py/state.hpp"
+#include "streams/streams.hpp"
 #include "sync/sync.hpp"
 
 #include <pybind11/pybind11.h>
@@ -72,6 +73,9 @@ void make_types(pybind::module_& module) {
     require(bucle::net::find_socket_layout());
     require(bucle::net::make_socket_transport_type(m));
     require(bucle::net::make_listener_type(m));
+    require(bucle::streams::make_reader_type(m));
+    require(bucle::streams::make_writer_type(m));
+    require(bucle::streams::make_protocol_type(m));
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);

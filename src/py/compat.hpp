@@ -167,6 +167,18 @@ inline PyObject* instance_dict(PyObject* self) noexcept {
     return dict == nullptr ? nullptr : *dict;
 }
 
+// What a weak reference leads to; null without an error: nothing any more.
+inline Ref weak_target(PyObject* reference) noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject* target = nullptr;
+    (void)PyWeakref_GetRef(reference, &target);
+    return Ref::steal(target);
+#else
+    PyObject* const target = PyWeakref_GET_OBJECT(reference);
+    return target == Py_None ? Ref() : Ref::borrow(target);
+#endif
+}
+
 // The number of the state that a type and its bases are in; 0: it has none now.
 inline unsigned type_version(PyTypeObject* type) noexcept {
     return type->tp_version_tag;

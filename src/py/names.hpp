@@ -17,9 +17,11 @@
     X(_call_connection_lost) \
     X(_close_resources) \
     X(_detach) \
+    X(_drain_helper) \
     X(_ensure_fd_no_transport) \
     X(_format) \
     X(_get) \
+    X(_get_close_waiter) \
     X(_get_loop) \
     X(_init) \
     X(_insert_timeout_error) \
@@ -46,6 +48,7 @@
     X(call_exception_handler) \
     X(call_later) \
     X(call_soon) \
+    X(can_write_eof) \
     X(cancel) \
     X(cancelled) \
     X(cancelling) \
@@ -53,6 +56,7 @@
     X(close) \
     X(connection_lost) \
     X(connection_made) \
+    X(consumed) \
     X(context) \
     X(coro) \
     X(create_future) \
@@ -66,23 +70,33 @@
     X(eof_received) \
     X(error_received) \
     X(exception) \
+    X(extend) \
+    X(feed_data) \
+    X(feed_eof) \
     X(fileno) \
     X(finalizer) \
+    X(find) \
     X(firstiter) \
     X(full) \
     X(future) \
     X(get_buffer) \
     X(get_debug) \
+    X(get_extra_info) \
     X(get_loop) \
     X(get_nowait) \
     X(handle) \
+    X(is_closed) \
+    X(is_closing) \
     X(is_running) \
+    X(join) \
     X(locked) \
     X(loop) \
     X(message) \
     X(msg) \
     X(name) \
     X(notify_all) \
+    X(partial) \
+    X(pause_reading) \
     X(pause_writing) \
     X(peername) \
     X(pop) \
@@ -90,12 +104,16 @@
     X(protocol) \
     X(put_nowait) \
     X(qsize) \
+    X(read) \
+    X(readexactly) \
+    X(readuntil) \
     X(recvfrom) \
     X(release) \
     X(remove) \
     X(remove_done_callback) \
     X(reschedule) \
     X(result) \
+    X(resume_reading) \
     X(resume_writing) \
     X(run_forever) \
     X(send) \
@@ -104,17 +122,23 @@
     X(set_exception) \
     X(set_name) \
     X(set_result) \
+    X(set_transport) \
     X(setblocking) \
     X(socket) \
     X(sockname) \
     X(source) \
     X(source_traceback) \
+    X(sslcontext) \
+    X(startswith) \
     X(task) \
     X(time) \
     X(transport) \
     X(uncancel) \
     X(wait) \
-    X(warn_on_full_buffer)
+    X(warn_on_full_buffer) \
+    X(write) \
+    X(write_eof) \
+    X(writelines)
 // clang-format on
 
 namespace bucle::py {

@@ -99,6 +99,8 @@ constexpr Import kImports[] = {
     {"asyncio.queues", "QueueFull", &State::queue_full},
     {"heapq", "heappush", &State::heappush},
     {"heapq", "heappop", &State::heappop},
+    {"asyncio.exceptions", "IncompleteReadError", &State::incomplete_read_error},
+    {"asyncio.exceptions", "LimitOverrunError", &State::limit_overrun_error},
 };
 
 Ref import_attribute(const char* module_name, const char* name) noexcept {

@@ -64,6 +64,14 @@ struct CombineRules {
     bool slot_is_given_back = false;     // by an awaiting of its that failed
 };
 
+// What the installed asyncio's streams do; see streams/protocol.cpp, reading.cpp.
+struct StreamRules {
+    bool takes_tuples = false;     // readuntil(): of separators
+    bool keeps_writer = false;     // the protocol of a server's connection
+    bool catches_callback = false; // what client_connected_cb itself raises
+    bool closes_cancelled = false; // the transport of a client task that was cancelled
+};
+
 struct State {
     Names names;
     AsyncioFunctions asyncio;
@@ -121,6 +129,8 @@ struct State {
     PyObject* deque = nullptr;             // collections.deque
     PyObject* heappush = nullptr;
     PyObject* heappop = nullptr;
+    PyObject* incomplete_read_error = nullptr;
+    PyObject* limit_overrun_error = nullptr;
 
     // our types
     PyTypeObject* meta = nullptr;
@@ -153,6 +163,9 @@ struct State {
     PyTypeObject* task_group_type = nullptr;
     PyTypeObject* socket_transport_type = nullptr;
     PyTypeObject* listener_type = nullptr;
+    PyTypeObject* stream_reader_type = nullptr;
+    PyTypeObject* stream_writer_type = nullptr;
+    PyTypeObject* stream_protocol_type = nullptr;
 
     // Which stock class's instances pass for instances of a native class: see TypeRecipe.
     static constexpr int kMaxTwins = 32;
@@ -161,6 +174,14 @@ struct State {
         PyTypeObject* stock = nullptr;
     };
     Twin twins[kMaxTwins + 1];
+
+    // Which native protocols a transport feeds without a method call: see net/sink.hpp.
+    static constexpr int kMaxSinks = 4;
+    struct SinkRow {
+        PyTypeObject* type = nullptr;
+        const void* sink = nullptr;
+    };
+    SinkRow sinks[kMaxSinks + 1];
 
     // memory of dead objects of exactly these types
     BlockPool future_blocks;
@@ -180,6 +201,9 @@ struct State {
     CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
     PyObject* set_unless_cancelled = nullptr; // combine/sleep.cpp
     void* queue_hooks = nullptr;              // sync/queue_hooks.cpp
+    void* reader_hooks = nullptr;             // streams/hooks.cpp
+    PyObject* newline = nullptr;              // streams/reading.cpp: b"\n"
+    PyObject* writer_del = nullptr;           // streams/writer.cpp: asyncio's StreamWriter.__del__
     PyObject* broken_barrier_error = nullptr; // sync/barrier.cpp, as the next
     PyObject* barrier_states[4] = {};
     PyObject* wait_for_one = nullptr;   // combine/as_completed.cpp
@@ -190,6 +214,7 @@ struct State {
     CombineRules combine;
     TimeoutRules timeout_rules;
     TaskGroupRules task_group_rules;
+    StreamRules stream_rules;
     bool sleep_refuses_nan = false;
     bool condition_passes_on = false;         // sync/condition.cpp
     bool semaphore_wakes_all = false;         // sync/semaphore.cpp

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 SYNC = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore")
 QUEUES = ("LifoQueue", "PriorityQueue", "Queue")
+STREAMS = ("StreamReader", "StreamReaderProtocol", "StreamWriter")
 COMBINE = ("TaskGroup", "as_completed", "gather", "shield", "sleep", "timeout", "timeout_at")
 TASKS = ("all_tasks", "create_task", "current_task", "ensure_future", "wrap_future")
-NAMES = (*SYNC, *QUEUES, *COMBINE, *TASKS, "run_coroutine_threadsafe", "wait", "wait_for")
+NAMES = (*SYNC, *QUEUES, *STREAMS, *COMBINE, *TASKS, "run_coroutine_threadsafe", "wait", "wait_for")
 
 # Taken before anything can install(): the oracle must stay stock.
 STOCK = SimpleNamespace(**{name: getattr(asyncio, name) for name in NAMES})

@@ -152,9 +152,12 @@ import importlib
 stock = {name: getattr(importlib.import_module(path), name)
          for path, names in NAMES.items() for name in names
          if isinstance(getattr(importlib.import_module(path), name, None), type)}
-ARGUMENTS = {"Barrier": (2,), "Timeout": (None,)}
+class Closed(asyncio.Transport):
+    def is_closing(self): return True
+ARGUMENTS = {"Barrier": (2,), "Timeout": (None,), "StreamReaderProtocol": (None,)}
 async def nothing(): pass
 async def main():
+    ARGUMENTS["StreamWriter"] = (Closed(), None, None, asyncio.get_running_loop())
     def make(name, kind):
         if name == "Task":
             return kind(nothing())
