@@ -55,6 +55,7 @@ bool set_protocol(SocketTransport& transport, PyObject* protocol) noexcept {
     }
     const py::Ref old = std::exchange(transport.protocol, py::Ref::borrow(protocol));
     transport.buffered = buffered > 0;
+    transport.sink = sink_of(protocol);
     return true;
 }
 

@@ -42,18 +42,24 @@ Got receive(PyObject* self, SocketTransport& transport, char* into, std::size_t 
     return Got::failed;
 }
 
+// What eof_received() answers: 1, 0, or -1 with an error set.
+int tell_eof(SocketTransport& transport) noexcept {
+    const py::Ref protocol = transport.protocol.clone();
+    const ContextScope scope(transport.scheduler->spare_context, transport.context);
+    if (scope && transport.sink != nullptr) {
+        bool keep_open = false;
+        return transport.sink->eof(protocol.get(), keep_open) ? static_cast<int>(keep_open) : -1;
+    }
+    const py::Ref answer =
+        scope ? py::call_method(protocol.get(), py::names().eof_received) : py::Ref();
+    return answer ? PyObject_IsTrue(answer.get()) : -1;
+}
+
 bool end_of_stream(PyObject* self, SocketTransport& transport) noexcept {
     if (in_debug(transport) && !log(kSocketLog, "debug", "%r received EOF", self)) {
         return false;
     }
-    const py::Ref protocol = transport.protocol.clone();
-    py::Ref answer;
-    {
-        const ContextScope scope(transport.scheduler->spare_context, transport.context);
-        answer = scope ? py::call_method(protocol.get(), py::names().eof_received)
-                                 : py::Ref();
-    }
-    const int keep_open = answer ? PyObject_IsTrue(answer.get()) : -1;
+    const int keep_open = tell_eof(transport);
     if (keep_open < 0) {
         return fatal_error(self, "Fatal error: protocol.eof_received() call failed.");
     }
@@ -66,14 +72,17 @@ bool end_of_stream(PyObject* self, SocketTransport& transport) noexcept {
 
 bool deliver(PyObject* self, SocketTransport& transport, const char* data,
              std::size_t size) noexcept {
-    const py::Ref bytes =
-        py::Ref::steal(PyBytes_FromStringAndSize(data, static_cast<Py_ssize_t>(size)));
     const py::Ref protocol = transport.protocol.clone();
-    py::Ref done;
+    bool done = false;
     {
         const ContextScope scope(transport.scheduler->spare_context, transport.context);
-        if (bytes && scope) {
-            done = py::call_method(protocol.get(), py::names().data_received, bytes.get());
+        if (scope && transport.sink != nullptr) {
+            done = transport.sink->data(protocol.get(), data, size);
+        } else if (scope) {
+            const py::Ref bytes =
+                py::Ref::steal(PyBytes_FromStringAndSize(data, static_cast<Py_ssize_t>(size)));
+            done = bytes &&
+                   py::call_method(protocol.get(), py::names().data_received, bytes.get());
         }
     }
     return done || fatal_error(self, "Fatal error: protocol.data_received() call failed.");

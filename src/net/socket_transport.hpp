@@ -14,6 +14,7 @@
 #include "loop/loop.hpp"
 #include "loop/readiness.hpp"
 #include "net/flow_control.hpp"
+#include "net/sink.hpp"
 #include "net/write_buffer.hpp"
 
 namespace bucle::net {
@@ -36,6 +37,7 @@ struct SocketTransport {
     py::Ref writer;
     WriteBuffer buffer;
     FlowControl flow;
+    const Sink* sink = nullptr; // of a native protocol
     int fd = -1; // as it was given; who uses it asks descriptor_of()
     int family = 0;
     std::size_t lost_writes = 0; // asyncio's _conn_lost: 0 until connection_lost is scheduled
