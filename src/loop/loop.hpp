@@ -177,6 +177,9 @@ template <PyObject* (*Function)(PyObject*, PyObject*) noexcept, const char* Meth
           const char* Name>
 PyObject* one_argument(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                        PyObject* kwnames) noexcept {
+    if (nargs == 1 && kwnames == nullptr) [[likely]] {
+        return Function(self, args[0]);
+    }
     const char* const names[] = {Name, nullptr};
     const py::Signature signature = {Method, names, 1, 1};
     PyObject* given = nullptr;

@@ -11,6 +11,8 @@
 namespace bucle::net {
 namespace {
 
+using loop::one_argument;
+
 PyObject* none_if(bool ok) noexcept {
     return ok ? py::new_ref(Py_None) : nullptr;
 }
@@ -181,6 +183,14 @@ int clear(PyObject* self) noexcept {
     return 0;
 }
 
+constexpr char kWrite[] = "write";
+constexpr char kData[] = "data";
+constexpr char kWritelines[] = "writelines";
+constexpr char kListOfData[] = "list_of_data";
+constexpr char kSetProtocol[] = "set_protocol";
+constexpr char kProtocol[] = "protocol";
+constexpr int kByName = METH_FASTCALL | METH_KEYWORDS;
+
 PyMethodDef methods[] = {
     {"get_extra_info", py::as_method(get_extra_info), METH_FASTCALL | METH_KEYWORDS,
      "get_extra_info($self, /, name, default=None)\n--\n\n"
@@ -197,8 +207,9 @@ PyMethodDef methods[] = {
     {"abort", abort, METH_NOARGS,
      "abort($self, /)\n--\n\n"
      "Close at once; what is buffered is lost."},
-    {"set_protocol", set_protocol_method, METH_O,
-     "set_protocol($self, protocol, /)\n--\n\n"
+    {"set_protocol", py::as_method(one_argument<set_protocol_method, kSetProtocol, kProtocol>),
+     kByName,
+     "set_protocol($self, /, protocol)\n--\n\n"
      "Let another protocol have what comes."},
     {"get_protocol", get_protocol, METH_NOARGS,
      "get_protocol($self, /)\n--\n\n"
@@ -209,11 +220,11 @@ PyMethodDef methods[] = {
     {"resume_reading", resume_reading, METH_NOARGS,
      "resume_reading($self, /)\n--\n\n"
      "Read on after pause_reading()."},
-    {"write", write, METH_O,
-     "write($self, data, /)\n--\n\n"
+    {"write", py::as_method(one_argument<write, kWrite, kData>), kByName,
+     "write($self, /, data)\n--\n\n"
      "Send bytes; never blocks."},
-    {"writelines", writelines, METH_O,
-     "writelines($self, list_of_data, /)\n--\n\n"
+    {"writelines", py::as_method(one_argument<writelines, kWritelines, kListOfData>), kByName,
+     "writelines($self, /, list_of_data)\n--\n\n"
      "Send several pieces of bytes."},
     {"write_eof", write_eof, METH_NOARGS,
      "write_eof($self, /)\n--\n\n"

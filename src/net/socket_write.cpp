@@ -245,13 +245,14 @@ PyObject* writelines(PyObject* self, PyObject* list) noexcept {
             transport.eof_written ? "Cannot call writelines() after write_eof()"
                                   : "unable to writelines; sendfile is in progress");
     }
+    const int any = PyObject_IsTrue(list);
+    bool ok = any >= 0;
+    if (any <= 0 || !is_connected(transport, ok)) {
+        return ok ? py::new_ref(Py_None) : nullptr;
+    }
     const py::Ref items = py::Ref::steal(PySequence_List(list));
     if (!items) {
         return nullptr;
-    }
-    bool ok = true;
-    if (PyList_GET_SIZE(items.get()) == 0 || !is_connected(transport, ok)) {
-        return ok ? py::new_ref(Py_None) : nullptr;
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
         PyObject* const item = PyList_GET_ITEM(items.get(), i);
