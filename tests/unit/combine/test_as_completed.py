@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import World, collect
 
-from .names import names_of, same_as_stock, turns
+from .names import same_as_stock, turns
 
 
 async def after(trace: list[Any], name: Any, count: int, error: Any = None) -> Any:
@@ -169,7 +169,7 @@ def test_as_stock(scenario: Any, debug: bool, world: World) -> None:
 
 
 def test_a_generator_where_asyncio_has_one(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         waits = names.as_completed([world.future()])
@@ -186,7 +186,7 @@ def test_a_generator_where_asyncio_has_one(world: World) -> None:
 
 
 def test_dropped_early(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         tasks = [world.task(coro_of(n)) for n in range(3)]
@@ -203,7 +203,7 @@ def test_dropped_early(world: World) -> None:
 def test_awaited_by(world: World) -> None:
     if not hasattr(asyncio, "capture_call_graph"):
         pytest.skip("no graph of awaits before 3.14")
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         me = names.current_task()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import World, collect
 
-from .names import described, names_of, same_as_stock, turns
+from .names import described, same_as_stock, turns
 
 
 async def after(trace: list[Any], name: str, count: int, error: Any = None) -> str:
@@ -130,7 +130,7 @@ def test_as_stock(scenario: Any, debug: bool, world: World) -> None:
 
 
 def test_needs_a_running_loop(world: World) -> None:
-    coro = names_of(world).wait([world.future()])
+    coro = world.api.wait([world.future()])
     with pytest.raises(RuntimeError, match="no running event loop"):
         coro.send(None)
 
@@ -154,7 +154,7 @@ def test_futures_of_a_subclass_are_asked_by_name(world: World) -> None:
     async def main() -> None:
         future = Asked(loop=world.loop)
         world.loop.call_soon(future.set_result, 1)
-        done, _ = await names_of(world).wait([future])
+        done, _ = await world.api.wait([future])
         assert done == {future}
 
     world.run(main())

@@ -6,13 +6,11 @@ A table over all names, so that a new one cannot be forgotten: what `install()` 
 
 from __future__ import annotations
 
-import copy
 import importlib
 import inspect
 import pickle
 import types
 import typing
-import weakref
 from unittest import mock
 
 import pytest
@@ -42,7 +40,6 @@ SIGNED = [
 # asyncio's own: they run once a thread or a call from one, or are C already, and what they make on
 # a native loop is native.
 SHARED = {"all_tasks", "current_task", "run_coroutine_threadsafe", "to_thread", "wrap_future"}
-PRIMITIVES = [name for path in ("asyncio.locks", "asyncio.queues") for name in NAMES[path]]
 
 
 @pytest.mark.parametrize("name", list(STOCK))
@@ -114,26 +111,6 @@ def test_mocks_of_it_are_like_mocks_of_its_twin(name: str) -> None:
         assert isinstance(getattr(ours, method), mock.AsyncMock) == isinstance(
             getattr(theirs, method), mock.AsyncMock
         ), method
-
-
-@pytest.mark.parametrize("name", PRIMITIVES)
-def test_idle_primitives_copy_as_stock_ones(name: str) -> None:
-    def outcome(kind: Any, operation: Any) -> Any:
-        made = kind(2) if name == "Barrier" else kind()
-        made.mark = [1]
-        try:
-            copied = operation(made)
-        except Exception as error:
-            return type(error)
-        assert type(copied) is kind
-        assert weakref.ref(copied)() is not None
-        return copied.mark, "mark" in vars(copied)
-
-    for operation in (copy.copy, copy.deepcopy):
-        assert outcome(getattr(bucle, name), operation) == outcome(STOCK[name], operation)
-    ours = outcome(getattr(bucle, name), lambda made: pickle.loads(pickle.dumps(made)))
-    theirs = outcome(STOCK[name], lambda made: pickle.loads(pickle.dumps(made)))
-    assert ours == theirs
 
 
 def test_generic_aliases() -> None:
