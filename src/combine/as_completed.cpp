@@ -9,6 +9,7 @@
 #include "core/coroutine.hpp"
 #include "core/observer.hpp"
 #include "core/task.hpp"
+#include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -116,7 +117,7 @@ bool on_timeout(PyObject*, PyObject* self) noexcept {
 
 // Waits for its turn; `kept` is the getter.
 core::Step wait_in_line(core::Coroutine& co, AsCompleted& all) noexcept {
-    const py::Ref loop = running_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     co.kept = loop ? core::make_future(loop.get()) : py::Ref();
     if (!co.kept) {
         return core::Step::fail;
@@ -139,7 +140,7 @@ bool leave_line(PyObject* getter, AsCompleted& all) noexcept {
             break;
         }
     }
-    return is_cancelled(getter) != 0 || !all.anything_ended() || wake_next(all);
+    return core::is_cancelled(getter) != 0 || !all.anything_ended() || wake_next(all);
 }
 
 core::Step give_up(core::Coroutine& co, AsCompleted& all, py::Ref error) noexcept {
@@ -159,7 +160,7 @@ core::Step hand_out(py::Ref future, bool resolve, py::Ref& result) noexcept {
         PyErr_SetNone(PyExc_TimeoutError);
         return core::Step::fail;
     }
-    return core::finish_with(result, resolve ? result_of(future.get()) : std::move(future));
+    return core::finish_with(result, resolve ? core::result_of(future.get()) : std::move(future));
 }
 
 // self._wait_for_one(resolve=False), and what __anext__ goes on with: `resolve` is null there.

@@ -26,12 +26,12 @@ py::Ref cancelled_result(PyObject* child) noexcept {
 }
 
 py::Ref outcome_of(PyObject* child) noexcept {
-    const int cancelled = is_cancelled(child);
+    const int cancelled = core::is_cancelled(child);
     if (cancelled != 0) {
         return cancelled > 0 ? cancelled_result(child) : py::Ref();
     }
-    py::Ref exception = exception_of(child);
-    return exception.get() == Py_None ? result_of(child) : std::move(exception);
+    py::Ref exception = core::exception_of(child);
+    return exception.get() == Py_None ? core::result_of(child) : std::move(exception);
 }
 
 bool settle(PyObject* outer, Gathering& gathering) noexcept {
@@ -50,7 +50,7 @@ bool settle(PyObject* outer, Gathering& gathering) noexcept {
         return results && core::future_set_result(outer, core, results.get());
     }
     // A cancellation of the whole is passed on, whatever return_exceptions says.
-    const py::Ref error = cancelled_error_of(last.get());
+    const py::Ref error = core::cancelled_error_of(last.get());
     return error && core::future_set_exception(outer, core, error.get());
 }
 
@@ -75,13 +75,13 @@ bool hear(PyObject* outer, PyObject* child) noexcept {
     }
     core::FutureCore& core = *core::future_core(outer);
     if (!core.initialized() || !core.pending()) {
-        return mark_retrieved(child);
+        return core::mark_retrieved(child);
     }
     if (!gathering.return_exceptions) {
-        const int cancelled = is_cancelled(child);
+        const int cancelled = core::is_cancelled(child);
         const py::Ref error = cancelled < 0   ? py::Ref()
-                              : cancelled > 0 ? cancelled_error_of(child)
-                                              : exception_of(child);
+                              : cancelled > 0 ? core::cancelled_error_of(child)
+                                              : core::exception_of(child);
         if (!error) {
             return false;
         }
@@ -250,7 +250,7 @@ class Gatherer {
     // that ended in their eager first step is done when it is returned.
     bool observe(PyObject* child) noexcept {
         if (py::state().combine.gather_settles_at_once) {
-            const int done = is_done(child);
+            const int done = core::is_done(child);
             if (done != 0) {
                 done_ = done > 0 && !done_ ? py::Ref::steal(PyList_New(0)) : std::move(done_);
                 return done > 0 && done_ && PyList_Append(done_.get(), child) == 0;

@@ -2,12 +2,10 @@
 #include "combine/task_group.hpp"
 
 #include "combine/combine.hpp"
-#include "combine/timeout.hpp"
-#include "core/task.hpp"
+#include "core/any_future.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
-#include "sync/waiter.hpp"
 
 namespace bucle::combine {
 
@@ -54,8 +52,7 @@ int is_base_error(PyObject* self, PyObject* error) noexcept {
     if (is_exact_group(self)) [[likely]] {
         return py::is_exit_exception(error) ? 1 : 0;
     }
-    const py::Ref answer = py::call_method(self, py::names()._is_base_error, error);
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
+    return py::truth_of(py::call_method(self, py::names()._is_base_error, error));
 }
 
 bool request_parent_cancel(TaskGroup& group) noexcept {
@@ -82,7 +79,7 @@ bool abort_tasks(TaskGroup& group) noexcept {
         return false;
     }
     while (const py::Ref task = py::Ref::steal(PyIter_Next(each.get()))) {
-        const int done = sync::is_done(task.get());
+        const int done = core::is_done(task.get());
         if (done < 0 || (done == 0 && !py::call_method(task.get(), py::names().cancel))) {
             return false;
         }
@@ -112,7 +109,7 @@ core::Step enter(core::Coroutine& co, py::Ref, py::Ref, py::Ref& result) noexcep
         return core::Step::fail;
     }
     if (!group.loop) {
-        group.loop = require_loop();
+        group.loop = py::abi::require_running_loop();
     }
     py::Ref parent = group.loop ? py::abi::current_task(group.loop.get()) : py::Ref();
     if (!parent) {

@@ -49,8 +49,7 @@ bool take_back(TaskGroup& group, py::Ref& propagate) noexcept {
 bool cancel_parent_again(TaskGroup& group) noexcept {
     const py::Names& names = py::names();
     const py::Ref parent = py::Ref::borrow(group.parent());
-    const py::Ref count = py::call_method(parent.get(), names.cancelling);
-    const int cancelling = count ? PyObject_IsTrue(count.get()) : -1;
+    const int cancelling = py::truth_of(py::call_method(parent.get(), names.cancelling));
     return cancelling == 0 || (cancelling > 0 && py::call_method(parent.get(), names.uncancel) &&
                                py::call_method(parent.get(), names.cancel));
 }

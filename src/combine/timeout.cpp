@@ -105,7 +105,7 @@ bool set_deadline(PyObject* self, Timeout& timeout, PyObject* when) noexcept {
     if (!timeout.when) {
         return true;
     }
-    const py::Ref loop = require_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     return loop && arm(self, timeout, loop.get());
 }
 
@@ -205,14 +205,6 @@ void raise_timeout(PyObject* cause) noexcept {
     }
 }
 
-py::Ref require_loop() noexcept {
-    py::Ref loop = py::abi::running_loop();
-    if (!loop && PyErr_Occurred() == nullptr) {
-        py::raise_runtime_error("no running event loop");
-    }
-    return loop;
-}
-
 py::Ref require_task(PyObject* loop) noexcept {
     py::Ref task = py::abi::current_task(loop);
     if (task == Py_None) {
@@ -245,7 +237,7 @@ bool enter_timeout(PyObject* self) noexcept {
         py::raise_runtime_error("Timeout has already been entered");
         return false;
     }
-    const py::Ref loop = require_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     py::Ref task = loop ? require_task(loop.get()) : py::Ref();
     if (!task) {
         return false;
@@ -334,7 +326,7 @@ PyObject* on_timeout(py::Function&, PyObject* const* args) noexcept {
 }
 
 PyObject* timeout_function(py::Function&, PyObject* const* args) noexcept {
-    const py::Ref loop = require_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     const py::Ref deadline = loop ? deadline_after(loop.get(), args[0]) : py::Ref();
     return deadline ? make_timeout(deadline.get()).release() : nullptr;
 }

@@ -153,7 +153,7 @@ core::Step wait_for(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result
         return core::fail_with(std::move(error));
     }
     py::Ref answer = py::call(co.arguments[1].get());
-    const int truth = answer ? PyObject_IsTrue(answer.get()) : -1;
+    const int truth = py::truth_of(answer);
     if (truth != 0) {
         return truth < 0 ? core::Step::fail : core::finish_with(result, std::move(answer));
     }
@@ -189,8 +189,7 @@ int is_locked(PyObject* self) noexcept {
     if (is_plain_condition(self)) [[likely]] {
         return lock_of(condition_of(self).lock.get()).locked ? 1 : 0;
     }
-    const py::Ref answer = py::call_method(self, py::names().locked);
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
+    return py::truth_of(py::call_method(self, py::names().locked));
 }
 
 bool require_lock(PyObject* self) noexcept {
@@ -370,9 +369,9 @@ bool notify_some(Condition& condition, PyObject* count) noexcept {
         if (enough != 0) {
             return enough;
         }
-        const int done = is_done(waiter);
+        const int done = core::is_done(waiter);
         if (done == 0) {
-            return woken.add(1) && wake(waiter, Py_False) ? 0 : -1;
+            return woken.add(1) && core::set_result_of(waiter, Py_False) ? 0 : -1;
         }
         return done < 0 ? -1 : 0;
     });

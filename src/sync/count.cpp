@@ -1,6 +1,8 @@
 // See count.hpp.
 #include "sync/count.hpp"
 
+#include "py/call.hpp"
+
 namespace bucle::sync {
 namespace {
 
@@ -75,10 +77,9 @@ int Count::compare(const Count& other, int op) const noexcept {
     const py::Ref left = as_python();
     const py::Ref right = other.as_python();
     // Not RichCompareBool, which takes identity for equality.
-    const py::Ref answer = left && right
-                               ? py::Ref::steal(PyObject_RichCompare(left.get(), right.get(), op))
-                               : py::Ref();
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
+    return left && right
+               ? py::truth_of(py::Ref::steal(PyObject_RichCompare(left.get(), right.get(), op)))
+               : -1;
 }
 
 } // namespace bucle::sync

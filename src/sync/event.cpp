@@ -51,8 +51,8 @@ PyObject* set(py::Function&, PyObject* const* args) noexcept {
     if (!event.value) {
         event.value = true;
         const int failed = event.waiters.for_each([](PyObject* waiter) noexcept {
-            const int done = is_done(waiter);
-            return done < 0 || (done == 0 && !wake(waiter, Py_True)) ? -1 : 0;
+            const int done = core::is_done(waiter);
+            return done < 0 || (done == 0 && !core::set_result_of(waiter, Py_True)) ? -1 : 0;
         });
         if (failed != 0) {
             return nullptr;

@@ -15,8 +15,8 @@ bool wake_first(Lock& lock) noexcept {
         return empty > 0;
     }
     const py::Ref first = lock.waiters.at(0);
-    const int done = first ? is_done(first.get()) : -1;
-    return done == 0 ? wake(first.get(), Py_True) : done > 0;
+    const int done = first ? core::is_done(first.get()) : -1;
+    return done == 0 ? core::set_result_of(first.get(), Py_True) : done > 0;
 }
 
 // self._wake_up_first()
@@ -37,7 +37,7 @@ int claim_lock(Lock& lock) noexcept {
         return 0;
     }
     const int somebody = lock.waiters.for_each([](PyObject* waiter) noexcept {
-        const int cancelled = is_cancelled(waiter);
+        const int cancelled = core::is_cancelled(waiter);
         return cancelled < 0 ? -1 : 1 - cancelled;
     });
     if (somebody != 0) {

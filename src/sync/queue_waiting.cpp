@@ -64,7 +64,7 @@ bool leave_line(PyObject* self, PyObject* waiter) noexcept {
     if (blocked != 0) {
         return blocked > 0;
     }
-    return is_cancelled(waiter) == 1 || wake_next_of(self, Side::line(self));
+    return core::is_cancelled(waiter) == 1 || wake_next_of(self, Side::line(self));
 }
 
 template <class Side>

@@ -44,34 +44,30 @@ int is_locked(const Semaphore& semaphore) noexcept {
         return none_free;
     }
     return semaphore.waiters.for_each([](PyObject* waiter) noexcept {
-        const int cancelled = is_cancelled(waiter);
+        const int cancelled = core::is_cancelled(waiter);
         return cancelled < 0 ? -1 : 1 - cancelled;
     });
 }
 
-int truth_of(const py::Ref& answer) noexcept {
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
-}
-
 int ask_locked(PyObject* self) noexcept {
     return is_exact(self) ? is_locked(semaphore_of(self))
-                          : truth_of(py::call_method(self, py::names().locked));
+                          : py::truth_of(py::call_method(self, py::names().locked));
 }
 
 // 1: a waiter was given a slot; 0: nobody waits; -1 with an error set.
 int wake_next(Semaphore& semaphore) noexcept {
     return semaphore.waiters.for_each([&](PyObject* waiter) noexcept {
-        const int done = is_done(waiter);
+        const int done = core::is_done(waiter);
         if (done != 0) {
             return done < 0 ? -1 : 0;
         }
-        return semaphore.value.add(-1) && wake(waiter, Py_True) ? 1 : -1;
+        return semaphore.value.add(-1) && core::set_result_of(waiter, Py_True) ? 1 : -1;
     });
 }
 
 int ask_wake_next(PyObject* self) noexcept {
     return is_exact(self) ? wake_next(semaphore_of(self))
-                          : truth_of(py::call_method(self, py::names()._wake_up_next));
+                          : py::truth_of(py::call_method(self, py::names()._wake_up_next));
 }
 
 // Whether a task whose wait failed had been given a slot.
@@ -79,11 +75,11 @@ int had_slot(PyObject* waiter, PyObject* error) noexcept {
     if (PyErr_GivenExceptionMatches(error, py::state().cancelled_error) == 0) {
         return 0;
     }
-    const int cancelled = is_cancelled(waiter);
+    const int cancelled = core::is_cancelled(waiter);
     if (cancelled != 0 || !py::state().semaphore_wakes_all) {
         return cancelled < 0 ? -1 : 1 - cancelled;
     }
-    return is_done(waiter);
+    return core::is_done(waiter);
 }
 
 bool wake_all_allowed(PyObject* self) noexcept {
