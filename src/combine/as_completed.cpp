@@ -255,11 +255,9 @@ bool start_timer(PyObject* self, PyObject* loop, PyObject* timeout) noexcept {
     }
     const py::Ref callback =
         core::make_observer(Py_None, on_timeout, "_AsCompletedIterator._handle_timeout");
-    py::Ref timer =
-        callback ? py::call_method(loop, py::names().call_later, timeout, callback.get(), self)
-                 : py::Ref();
-    fields(self).timer = std::move(timer);
-    return static_cast<bool>(fields(self).timer);
+    return callback &&
+           keep_timer(fields(self).timer,
+                      py::call_method(loop, py::names().call_later, timeout, callback.get(), self));
 }
 
 bool start(PyObject* self, PyObject* given, PyObject* timeout) noexcept {

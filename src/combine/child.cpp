@@ -47,6 +47,12 @@ py::Ref event_loop() noexcept {
                                                : py::call(py::state().get_event_loop);
 }
 
+bool keep_timer(py::Ref& place, py::Ref handle) noexcept {
+    const bool made = static_cast<bool>(handle);
+    place = handle == Py_None ? py::Ref() : std::move(handle);
+    return made;
+}
+
 bool release(PyObject* waiter) noexcept {
     core::FutureCore& core = *core::future_core(waiter);
     return !core.pending() || core::future_set_result(waiter, core, Py_None);

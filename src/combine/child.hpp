@@ -15,6 +15,10 @@ namespace bucle::combine {
 // asyncio.get_event_loop(); null with an error set.
 py::Ref event_loop() noexcept;
 
+// Keeps what call_later() of anybody's loop gave: nothing where that is None. False: an error is
+// set.
+[[nodiscard]] bool keep_timer(py::Ref& place, py::Ref handle) noexcept;
+
 // _release_waiter(waiter), of a native future.
 [[nodiscard]] bool release(PyObject* waiter) noexcept;
 

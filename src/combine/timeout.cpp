@@ -2,6 +2,7 @@
 // timer's callback is the native method with the object for its argument: no bound method is made.
 #include "combine/timeout.hpp"
 
+#include "combine/child.hpp"
 #include "combine/combine.hpp"
 #include "core/coroutine.hpp"
 #include "core/handle.hpp"
@@ -76,16 +77,15 @@ bool arm(PyObject* self, Timeout& timeout, PyObject* loop) noexcept {
     const py::State& state = py::state();
     if (Py_TYPE(self) == state.timeout_type) [[likely]] {
         PyObject* const expire = state.timeout_expire;
-        timeout.handler = over > 0 ? py::call_method(loop, names.call_soon, expire, self)
-                                   : core::call_at(loop, when.get(), expire, self);
-    } else {
-        const py::Ref expire = py::get_attr(self, names._on_timeout);
-        timeout.handler = !expire ? py::Ref()
-                          : over > 0
-                              ? py::call_method(loop, names.call_soon, expire.get())
-                              : py::call_method(loop, names.call_at, when.get(), expire.get());
+        return keep_timer(timeout.handler,
+                          over > 0 ? py::call_method(loop, names.call_soon, expire, self)
+                                   : core::call_at(loop, when.get(), expire, self));
     }
-    return static_cast<bool>(timeout.handler);
+    const py::Ref expire = py::get_attr(self, names._on_timeout);
+    return expire &&
+           keep_timer(timeout.handler,
+                      over > 0 ? py::call_method(loop, names.call_soon, expire.get())
+                               : py::call_method(loop, names.call_at, when.get(), expire.get()));
 }
 
 bool set_deadline(PyObject* self, Timeout& timeout, PyObject* when) noexcept {

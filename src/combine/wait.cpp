@@ -125,9 +125,9 @@ bool start_timer(PyObject* loop, PyObject* timeout, Waiting& waiting) noexcept {
     if (timeout == Py_None) {
         return true;
     }
-    waiting.timer = py::call_method(loop, py::names().call_later, timeout,
-                                    py::state().release_waiter, waiting.waiter.get());
-    return static_cast<bool>(waiting.timer);
+    return keep_timer(waiting.timer,
+                      py::call_method(loop, py::names().call_later, timeout,
+                                      py::state().release_waiter, waiting.waiter.get()));
 }
 
 bool observe_all(const Waiting& waiting) noexcept {

@@ -223,3 +223,21 @@ def test_awaited_by(world: World) -> None:
             assert not futures[1]._asyncio_awaited_by
 
     world.run(main())
+
+
+def test_a_loop_whose_timers_have_no_handles(world: World) -> None:
+    call_later = world.loop.call_later
+
+    def nothing(*args: Any) -> None:
+        call_later(*args)
+
+    async def main() -> Any:
+        first, never = world.future(), world.future()
+        call_later(0.001, first.set_result, 1)
+        assert [await each for each in world.api.as_completed([first], timeout=60)] == [1]
+        with pytest.raises(TimeoutError):
+            for each in world.api.as_completed([never], timeout=0.001):
+                await each
+
+    world.loop.call_later = nothing
+    world.run(main())

@@ -95,6 +95,23 @@ def test_another_error_than_the_cancellation(world: World, lib: Any) -> None:
     assert type(info.value.__context__) is wanted
 
 
+def test_a_loop_whose_timers_have_no_handles(world: World, lib: Any) -> None:
+    call_at = world.loop.call_at
+
+    def nothing(*args: Any) -> None:
+        call_at(*args)
+
+    async def main() -> None:
+        async with lib.timeout(60) as timeout:
+            assert timeout._timeout_handler is None
+        with pytest.raises(TimeoutError):
+            async with lib.timeout(0.001):
+                await forever(world)
+
+    world.loop.call_at = nothing
+    world.run(main())
+
+
 def test_reschedule(world: World, lib: Any) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -159,3 +159,36 @@ def test_futures_of_a_subclass_are_asked_by_name(world: World) -> None:
 
     world.run(main())
     assert asked == ["add", "remove", "done"]
+
+
+def test_a_loop_whose_timers_have_no_handles(world: World) -> None:
+    call_later = world.loop.call_later
+
+    def nothing(*args: Any) -> None:
+        call_later(*args)
+
+    async def main() -> None:
+        first, never = world.future(), world.future()
+        call_later(0.001, first.set_result, 1)
+        assert await world.api.wait([first], timeout=60) == ({first}, set())
+        assert await world.api.wait([never], timeout=0.001) == (set(), {never})
+
+    world.loop.call_later = nothing
+    world.run(main())
+
+
+def test_the_timer_calls_what_asyncio_s_calls(world: World) -> None:
+    calls: list[Any] = []
+
+    def call_later(delay: float, callback: Any, *args: Any) -> None:
+        calls.append((delay, callback.__name__, args))
+        world.loop.call_soon(callback, *args, "more")
+
+    async def main() -> None:
+        assert (await world.api.wait([world.future()], timeout=5))[0] == set()
+
+    world.loop.call_later = call_later
+    world.run(main())
+    ((delay, name, (waiter,)),) = calls
+    assert (delay, name) == (5, "_release_waiter")
+    assert waiter.done()
