@@ -5,13 +5,13 @@
 #include "combine/combine.hpp"
 #include "combine/record.hpp"
 
-#include "base/growable.hpp"
 #include "core/coroutine.hpp"
 #include "core/observer.hpp"
 #include "core/task.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "sync/deque.hpp"
 
 namespace bucle::combine {
 namespace {
@@ -19,7 +19,7 @@ namespace {
 struct AsCompleted {
     py::Ref futures; // list of all, until the last has ended
     py::Ref ended;   // list; None stands for a timeout, and for what was read
-    base::Growable<py::Ref> getters;
+    sync::Deque getters;
     py::Ref timer;
     py::Ref observer;
     py::Ref task;        // that called, where the graph of awaits is kept
@@ -33,12 +33,7 @@ struct AsCompleted {
                 return stop;
             }
         }
-        for (const py::Ref& getter : getters) {
-            if (const int stop = getter.visit(visitor, arg); stop != 0) {
-                return stop;
-            }
-        }
-        return 0;
+        return getters.visit(visitor, arg);
     }
     void clear() noexcept {
         futures.reset();
@@ -57,9 +52,8 @@ AsCompleted& fields(PyObject* self) noexcept {
 }
 
 bool wake_next(AsCompleted& all) noexcept {
-    while (!all.getters.empty()) {
-        const py::Ref getter = std::move(all.getters[0]);
-        all.getters.erase(0);
+    while (all.getters.size() > 0) {
+        const py::Ref getter = all.getters.pop_front();
         core::FutureCore& core = *core::future_core(getter.get());
         if (core.pending()) {
             return core::future_set_result(getter.get(), core, Py_None);
@@ -122,11 +116,7 @@ core::Step wait_in_line(core::Coroutine& co, AsCompleted& all) noexcept {
     if (!co.kept) {
         return core::Step::fail;
     }
-    if (!all.getters.push_back(co.kept.clone())) {
-        PyErr_NoMemory();
-        return core::Step::fail;
-    }
-    return co.wait(co.kept.clone(), 1);
+    return all.getters.push_back(co.kept.get()) ? co.wait(co.kept.clone(), 1) : core::Step::fail;
 }
 
 // An error was thrown in: out of the line, and if a turn had come already the next one gets it.
@@ -134,11 +124,8 @@ bool leave_line(PyObject* getter, AsCompleted& all) noexcept {
     if (core::cancel_any(getter, Py_None) < 0) {
         return false;
     }
-    for (std::size_t i = 0; i < all.getters.size(); ++i) {
-        if (all.getters[i].get() == getter) {
-            all.getters.erase(i);
-            break;
-        }
+    if (!all.getters.remove(getter)) {
+        PyErr_Clear(); // whoever woke it took it out
     }
     return core::is_cancelled(getter) != 0 || !all.anything_ended() || wake_next(all);
 }

@@ -241,3 +241,23 @@ def test_a_loop_whose_timers_have_no_handles(world: World) -> None:
 
     world.loop.call_later = nothing
     world.run(main())
+
+
+def test_many_wait_in_line(world: World) -> None:
+    many = 20_000
+
+    async def main() -> list[int]:
+        futures = [world.future() for _ in range(many)]
+
+        async def take(waits: Any) -> None:
+            taken.append(await waits)
+
+        taken: list[int] = []
+        takers = [world.task(take(each)) for each in world.api.as_completed(futures)]
+        await asyncio.sleep(0)
+        for number, future in enumerate(futures):
+            future.set_result(number)
+        await asyncio.wait(takers)
+        return taken
+
+    assert world.run(main()) == list(range(many))
