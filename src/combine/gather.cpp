@@ -200,8 +200,7 @@ class Gatherer {
 
     [[nodiscard]] bool run() noexcept {
         Gathering& gathering = gathering_of(outer_);
-        const bool records = py::state().combine.awaits_are_recorded;
-        if (records) {
+        if (py::state().combine.gather_asks_for_loop) {
             loop_ = py::abi::running_loop();
             if (loop_ ? !find_waiter(loop_.get(), gathering.waiter) : PyErr_Occurred() != nullptr) {
                 return false;
@@ -300,6 +299,7 @@ bool add_gather(PyObject* module) noexcept {
     static const py::FunctionRow kRows[] = {{"gather", gather}, {nullptr, nullptr}};
     py::CombineRules& rules = py::state().combine;
     rules.gather_settles_at_once = py::twin_mentions("asyncio.tasks", "gather", "done");
+    rules.gather_asks_for_loop = py::twin_mentions("asyncio.tasks", "gather", "_get_running_loop");
     rules.awaits_are_recorded =
         py::twin_mentions("asyncio.tasks", "gather", "future_add_to_awaited_by");
     return make_gathering_future_type(module) &&

@@ -57,7 +57,8 @@ bool inner_done(PyObject* self, PyObject* inner) noexcept {
     }
     const int gone = core::is_cancelled(outer.get());
     if (gone != 0) {
-        return gone > 0 && (py::state().combine.awaits_are_recorded || core::mark_retrieved(inner));
+        return gone > 0 &&
+               (!py::state().combine.shield_marks_retrieved || core::mark_retrieved(inner));
     }
     return copy_outcome(inner, outer.get());
 }
@@ -164,6 +165,10 @@ PyObject* shield(py::Function&, PyObject* const* args) noexcept {
 bool add_shield(PyObject* module) noexcept {
     static const py::FunctionRow kRows[] = {{"shield", shield}, {nullptr, nullptr}};
     py::State& state = py::state();
+    // Both versions of the callback ask for the exception; the one that marks it asks twice, first
+    // before it cancels.
+    state.combine.shield_marks_retrieved = py::twin_mentions_first(
+        "asyncio.tasks", "shield._inner_done_callback", "exception", "cancel");
     state.combine.shield_tells = py::twin_mentions("asyncio.tasks", "shield", "_log_on_exception");
     state.shield_type = make_record_type<Shield>(module, "bucle.shield_record");
     return state.shield_type != nullptr && py::add_module_functions(module, "asyncio.tasks", kRows);

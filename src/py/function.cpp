@@ -344,26 +344,6 @@ bool add_module_functions(PyObject* module, const char* stock_module,
     return true;
 }
 
-bool twin_mentions(const char* stock_module, const char* path, const char* name) noexcept {
-    Ref object = Ref::steal(PyImport_ImportModule(stock_module));
-    const Ref steps = Ref::steal(PyUnicode_FromString(path));
-    const Ref dot = Ref::steal(PyUnicode_FromString("."));
-    const Ref names =
-        steps && dot ? Ref::steal(PyUnicode_Split(steps.get(), dot.get(), -1)) : Ref();
-    for (Py_ssize_t i = 0; object && names && i != PyList_GET_SIZE(names.get()); ++i) {
-        object = get_attr(object.get(), PyList_GET_ITEM(names.get(), i));
-    }
-    const Ref code = object ? Ref::steal(PyObject_GetAttrString(object.get(), "__code__")) : Ref();
-    const Ref wanted = Ref::steal(PyUnicode_FromString(name));
-    bool found = false;
-    for (const char* place : {"co_names", "co_varnames", "co_cellvars"}) {
-        const Ref mentioned = code ? Ref::steal(PyObject_GetAttrString(code.get(), place)) : Ref();
-        found |= mentioned && wanted && PySequence_Contains(mentioned.get(), wanted.get()) == 1;
-    }
-    PyErr_Clear();
-    return found;
-}
-
 bool make_function_type(PyObject* module) noexcept {
     PyType_Slot slots[] = {
         {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
