@@ -200,7 +200,17 @@ int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
             }
         }
     }
+    if (const int stop = compat::visit_instance_dict(self, visit, arg); stop != 0) {
+        return stop;
+    }
     return visit_type(self, visit, arg);
+}
+
+// Only the dict: the twin and the names are needed as long as it can be called, and no circle leads
+// through them alone.
+int clear_dict(PyObject* self) noexcept {
+    clear(as_function(self).dict);
+    return 0;
 }
 
 void drop_references(PyObject* self) noexcept {
@@ -275,12 +285,14 @@ PyGetSetDef getset[] = {
     {"__name__", get_text, nullptr, nullptr, kName},
     {"__qualname__", get_text, nullptr, nullptr, kQualname},
     {"__doc__", get_text, nullptr, nullptr, kDoc},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
 PyMemberDef members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(Function, vectorcall), READONLY, nullptr},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Function, weakrefs), READONLY, nullptr},
+    {"__dictoffset__", T_PYSSIZET, offsetof(Function, dict), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
 };
 
@@ -352,8 +364,7 @@ bool make_function_type(PyObject* module) noexcept {
         {Py_tp_repr, reinterpret_cast<void*>(repr)},
         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
         {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-        // No tp_clear, as a tuple has none: the twin and the names are needed as long as it can be
-        // called, and no circle leads through it alone.
+        {Py_tp_clear, reinterpret_cast<void*>(clear_dict)},
         {Py_tp_methods, methods},
         {Py_tp_getset, getset},
         {Py_tp_members, members},

@@ -36,6 +36,7 @@ struct Function {
     bool varargs;
     bool varkeywords;
     PyObject* weakrefs;
+    PyObject* dict; // what programs put there; null: nothing yet
 };
 
 inline Function& as_function(PyObject* self) noexcept {

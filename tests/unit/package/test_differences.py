@@ -156,6 +156,15 @@ def test_native_coroutines_have_a_type_of_their_own(native: bool) -> None:
 
 
 @BOTH
+def test_native_functions_have_a_type_of_their_own(native: bool) -> None:
+    sleep: Any = bucle.sleep if native else asyncio.sleep
+    assert inspect.iscoroutinefunction(sleep)
+    assert inspect.isroutine(sleep)
+    assert inspect.isfunction(sleep) is not native
+    assert (type(sleep) is types.FunctionType) is not native
+
+
+@BOTH
 def test_tracebacks_have_no_lines_of_asyncio(native: bool) -> None:
     sleep: Any = bucle.sleep if native else asyncio.sleep
 

@@ -6,6 +6,7 @@ A table over all names, so that a new one cannot be forgotten: what `install()` 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pickle
@@ -75,6 +76,30 @@ def test_a_function_looks_like_its_twin(name: str) -> None:
     assert native.__name__ == stock.__name__
     assert native.__qualname__ == stock.__qualname__
     assert pickle.loads(pickle.dumps(native)) is native
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_function_takes_attributes(name: str) -> None:
+    for function in (getattr(bucle, name), STOCK[name]):
+        assert "mark" not in vars(function)
+        function.mark = function
+
+        @functools.wraps(function)
+        def wrapper() -> None:
+            pass
+
+        assert (wrapper.mark, wrapper.__name__) == (function, name)  # type: ignore[attr-defined]
+        assert function.mark is vars(function)["mark"] is function
+        del function.mark
+        with pytest.raises(AttributeError):
+            del function.mark
+
+
+def test_a_method_takes_attributes() -> None:
+    for lock in (bucle.Lock, STOCK["Lock"]):
+        lock.acquire.mark = 1
+        assert lock().acquire.mark == lock.acquire.mark == 1
+        del lock.acquire.mark
 
 
 def public_functions(stock: type) -> list[str]:
