@@ -250,6 +250,25 @@ def test_two_primitives_do_not_mix(native: bool) -> None:
         type("Both", bases, {})
 
 
+@BOTH
+def test_metaclasses_derive_from_the_native_one(native: bool) -> None:
+    class Meta(type):
+        pass
+
+    class NativeMeta(type(bucle.Queue)):  # type: ignore[misc]
+        pass
+
+    base: Any = bucle.Queue if native else asyncio.Queue
+    if native:
+        with pytest.raises(TypeError, match="metaclass conflict"):
+            Meta("Mine", (base,), {})
+    else:
+        Meta("Mine", (base,), {})
+    made = NativeMeta("Mine", (base,), {})
+    assert type(made) is NativeMeta
+    assert made(1).maxsize == 1
+
+
 def test_a_future_is_larger() -> None:
     loop = bucle.new_event_loop()
     stock = asyncio.SelectorEventLoop()

@@ -61,6 +61,17 @@ def test_a_class_is_a_subclass_of_its_twin(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
+def test_a_subclass_is_of_the_module_that_makes_it(name: str) -> None:
+    for base in (getattr(bucle, name), STOCK[name]):
+        assert type("Made", (base,), {}).__module__ == __name__
+        assert type("Made", (base,), {"__module__": "other"}).__module__ == "other"
+        assert types.new_class("Made", (base,)).__module__ == "types"
+        body = {"mark": 1}
+        assert type(base)("Made", (base,), body).mark == 1  # type: ignore[attr-defined]
+        assert body == {"mark": 1}
+
+
+@pytest.mark.parametrize("name", CLASSES)
 def test_subclasses_of_asyncios_tree_are_kept(name: str) -> None:
     for other in CLASSES:
         assert issubclass(getattr(bucle, name), getattr(bucle, other)) == issubclass(
