@@ -107,6 +107,9 @@ Step conclude(Coroutine& co, TaskGroup& group, py::Ref& result) noexcept {
 
 bool begin(Coroutine& co, TaskGroup& group) noexcept {
     PyObject* const self = co.arguments[0].get();
+    if (!is_initialized(self)) {
+        return false;
+    }
     group.exiting = true;
     if (error_given(co) != Py_None) {
         const int base = is_base_error(self, error_given(co));

@@ -157,8 +157,10 @@ bool adopt(PyObject* self, TaskGroup& group, PyObject* task) noexcept {
 PyObject* group_create_task(py::Function& function, PyObject* const* args) noexcept {
     PyObject* const self = args[0];
     TaskGroup& group = group_of(self);
-    if (!group.entered) {
-        return refuse(self, args[1], "TaskGroup %R has not been entered").release();
+    if (!group.entered.on()) {
+        return is_initialized(self)
+                   ? refuse(self, args[1], "TaskGroup %R has not been entered").release()
+                   : nullptr;
     }
     const int has_tasks = group.exiting ? group.has_tasks() : 1;
     if (has_tasks < 0) {

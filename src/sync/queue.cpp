@@ -35,8 +35,7 @@ bool require_items(PyObject* self) noexcept {
     if (queue_of(self).has_items) [[likely]] {
         return true;
     }
-    PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '_queue'",
-                 Py_TYPE(self)->tp_name);
+    py::raise_no_attribute(self, "_queue");
     return false;
 }
 
@@ -131,8 +130,7 @@ py::Ref size_of(PyObject* self) noexcept {
 py::Ref compare_with_object(PyObject* self) noexcept {
     const py::Ref maxsize = queue_of(self).maxsize.clone();
     if (!maxsize) {
-        PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '_maxsize'",
-                     Py_TYPE(self)->tp_name);
+        py::raise_no_attribute(self, "_maxsize");
         return {};
     }
     const py::Ref zero = py::Ref::steal(PyLong_FromLong(0));
