@@ -61,8 +61,7 @@ py::Ref as_future(PyObject* self, PyObject* awaitable, bool& is_new) noexcept {
     const py::State& state = py::state();
     is_new = false;
     if (core::future_core(awaitable) == nullptr) {
-        py::Ref answer = py::call(state.isfuture, awaitable);
-        const int is_future = answer ? PyObject_IsTrue(answer.get()) : -1;
+        const int is_future = py::truth_of(py::call(state.isfuture, awaitable));
         if (is_future < 0) {
             return {};
         }

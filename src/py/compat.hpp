@@ -14,6 +14,9 @@ inline constexpr bool kHasEagerTasks = PY_VERSION_HEX >= 0x030C0000;
 inline constexpr bool kTaskNamesAreLazy = PY_VERSION_HEX >= 0x030C0000;
 inline constexpr bool kHasTaskGetContext = PY_VERSION_HEX >= 0x030C0000;
 inline constexpr bool kThrowSignatureDeprecated = PY_VERSION_HEX >= 0x030C0000;
+// A StopIteration that is thrown into a coroutine before it begins is converted up to 3.11; later
+// that is the business of the coroutine's own code, which does not run then.
+inline constexpr bool kStopThrownAtStartIsConverted = PY_VERSION_HEX < 0x030C0000;
 // Up to 3.12 set_exception(StopIteration()) is refused; later it is wrapped in a RuntimeError.
 inline constexpr bool kStopIterationIsWrapped = PY_VERSION_HEX >= 0x030D0000;
 // From 3.13 on, uncancel() down to zero also forgets a cancellation that was not delivered yet.

@@ -7,6 +7,7 @@
 #define BUCLE_NAMES(X) \
     X(__class__) \
     X(__dict__) \
+    X(__module__) \
     X(__name__) \
     X(_abort) \
     X(_aexit) \

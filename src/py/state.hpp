@@ -58,8 +58,10 @@ struct TaskGroupRules {
 // What the installed asyncio's combinators do; it changed within minor series, too.
 struct CombineRules {
     bool gather_settles_at_once = false; // by children that are done when it is called
+    bool gather_asks_for_loop = false;   // for the one that runs; else the first child's is taken
     bool awaits_are_recorded = false;    // they keep the graph of who awaits whom
-    bool shield_tells = false;           // of an exception after it was cancelled
+    bool shield_marks_retrieved = false; // an exception after it was cancelled...
+    bool shield_tells = false;           // ... or tells the loop's handler of it
     bool as_completed_is_async = false;  // its iterator is an asynchronous one, too
     bool slot_is_given_back = false;     // by an awaiting of its that failed
 };
