@@ -74,7 +74,7 @@ def run(program: str, world: str, environment: tuple[tuple[str, str], ...]) -> R
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     return Run(done.returncode, done.stdout.splitlines(), done.stderr.splitlines())
@@ -122,6 +122,9 @@ def environment(
     if server := SERVERS.get(program):
         found |= request.getfixturevalue(server)
     return tuple(sorted(found.items()))
+
+
+pytestmark = pytest.mark.timeout(700)  # two programs, on a machine that may be busy
 
 
 def grouped(programs: Iterable[str]) -> list[Any]:

@@ -121,7 +121,7 @@ async def main() -> None:
             except TimeoutError:
                 return "given up"
 
-        storm = await asyncio.gather(*(ask(number) for number in range(40)))
+        storm = await asyncio.gather(*(ask(number) for number in range(20)))
         print(
             "storm:", {said for said in storm if said != "given up"} <= {digest(pattern(3_000_000))}
         )

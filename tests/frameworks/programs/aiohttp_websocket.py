@@ -96,8 +96,8 @@ async def main() -> None:
         async with client.ws_connect("/silent", heartbeat=0.1) as socket:
             message = await socket.receive()
             print("no pong", message.type.name, socket.close_code)
-        async with client.ws_connect("/echo", heartbeat=0.02) as socket:
-            await asyncio.sleep(0.15)
+        async with client.ws_connect("/echo", heartbeat=1) as socket:
+            await asyncio.sleep(1.2)
             await socket.send_str("still here")
             print("pongs", await socket.receive_str())
         timeout = aiohttp.ClientWSTimeout(ws_receive=0.05)

@@ -62,7 +62,7 @@ def blocking_exchange(
         sock = tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            step = max(1, len(sent) // 20) if pause else len(sent)
+            step = max(1, len(sent) // 20 if pause else len(sent))
             for start in range(0, len(sent), step):
                 sock.sendall(sent[start : start + step])
                 if pause:

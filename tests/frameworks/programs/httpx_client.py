@@ -35,7 +35,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             if path == "/slow":
                 await reader.read()  # until the client has given up
             if path == "/big":
-                body[:] = pattern(4_000_000)
+                body[:] = pattern(2_000_000)
             if path.startswith("/number/"):
                 await asyncio.sleep(0.002 * (int(path[8:]) % 5))
                 body[:] = path[8:].encode()
@@ -61,7 +61,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def talk(client: httpx.AsyncClient) -> None:
     global connections
     connections = 0
-    for size in (0, 1, 100_000, 3_000_000):
+    for size in (0, 1, 100_000, 1_000_000):
         reply = await client.post("/echo", content=pattern(size))
         print("echo", reply.status_code, digest(reply.content))
 
@@ -97,7 +97,7 @@ async def talk(client: httpx.AsyncClient) -> None:
             return "given up"
 
     for _ in range(2):
-        found = await asyncio.gather(*(ask(number) for number in range(120)))
+        found = await asyncio.gather(*(ask(number) for number in range(40)))
         whole = {said for number, said in enumerate(found) if number % 3}
         print("storm", whole, "WRONG" in found)
 
@@ -115,7 +115,7 @@ async def main() -> None:
         ):
             print(f"-- {title}")
             async with httpx.AsyncClient(
-                base_url=base, transport=transport, timeout=20, trust_env=False
+                base_url=base, transport=transport, timeout=60, trust_env=False
             ) as client:
                 await talk(client)
         async with httpx.AsyncClient(trust_env=False) as client:

@@ -107,12 +107,7 @@ class Plugin:
         self.world = world
 
     def pytest_asyncio_loop_factories(self, config: Any, item: Any) -> dict[str, Any]:
-        def factory() -> Any:
-            loop = self.world.new_loop()
-            loop.set_debug(self.world.debug)
-            return loop
-
-        return {"loop": factory}
+        return {"loop": self.world.new_loop}
 
     @pytest.fixture
     def look(self) -> Any:
@@ -134,7 +129,8 @@ def main(world: World) -> None:
         (Path(folder) / "test_suite.py").write_text(textwrap.dedent(SUITE))
         options = ["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-q"]
         options += ["-p", "no:anyio", "-c", f"{folder}/none.ini", f"--rootdir={folder}", folder]
-        (Path(folder) / "none.ini").write_text("[pytest]\nasyncio_mode = strict\n")
+        settings = f"[pytest]\nasyncio_mode = strict\nasyncio_debug = {world.debug}\n"
+        (Path(folder) / "none.ini").write_text(settings)
         with contextlib.redirect_stdout(terminal):
             status = pytest.main(options, plugins=[plugin])
     print(plugin.output.getvalue())

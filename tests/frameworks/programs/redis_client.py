@@ -67,8 +67,8 @@ async def given_up(client: redis.Redis) -> None:
         except TimeoutError:
             return "given up"
 
-    for _ in range(3):
-        found = await asyncio.gather(*(ask(number) for number in range(60)))
+    for _ in range(2):
+        found = await asyncio.gather(*(ask(number) for number in range(40)))
         whole = {answer for number, answer in enumerate(found) if number % 3}
         print("storm", whole, "WRONG" in found)
 
