@@ -25,7 +25,8 @@ def _like_asyncios(function: _Function) -> _Function:
     stock = getattr(streams, function.__name__)
     # Not the module: pickles find it by its own.
     assigned = ("__name__", "__qualname__", "__doc__")
-    return functools.wraps(stock, assigned=assigned, updated=())(function)
+    functools.update_wrapper(function, stock, assigned=assigned, updated=())
+    return function
 
 
 @_like_asyncios
