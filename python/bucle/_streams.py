@@ -8,27 +8,16 @@ from __future__ import annotations
 
 import functools
 from asyncio import events, streams
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ._core import StreamReader, StreamReaderProtocol, StreamWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_Function = TypeVar("_Function", bound="Callable[..., Any]")
-
 _DEFAULT_LIMIT: int = vars(streams)["_DEFAULT_LIMIT"]
 
 
-def _like_asyncios(function: _Function) -> _Function:
-    """Take over name, documentation and, through `__wrapped__`, signature of the stock function."""
-    stock = getattr(streams, function.__name__)
-    # Not the module: pickles find it by its own.
-    assigned = ("__name__", "__qualname__", "__doc__")
-    return functools.wraps(stock, assigned=assigned, updated=())(function)
-
-
-@_like_asyncios
 async def open_connection(
     host: Any = None, port: Any = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
 ) -> tuple[StreamReader, StreamWriter]:
@@ -39,7 +28,6 @@ async def open_connection(
     return reader, StreamWriter(transport, protocol, reader, loop)
 
 
-@_like_asyncios
 async def start_server(
     client_connected_cb: Any,
     host: Any = None,
@@ -53,7 +41,6 @@ async def start_server(
     return await loop.create_server(factory, host, port, **kwds)
 
 
-@_like_asyncios
 async def open_unix_connection(
     path: Any = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
 ) -> tuple[StreamReader, StreamWriter]:
@@ -64,7 +51,6 @@ async def open_unix_connection(
     return reader, StreamWriter(transport, protocol, reader, loop)
 
 
-@_like_asyncios
 async def start_unix_server(
     client_connected_cb: Any, path: Any = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
 ) -> Any:
@@ -83,3 +69,15 @@ def _server_protocol(
         return StreamReaderProtocol(reader, client_connected_cb, loop=loop)
 
     return factory
+
+
+def _be_like_asyncios(function: Callable[..., Any]) -> None:
+    """Take over name, documentation and, through `__wrapped__`, signature of the stock function."""
+    stock = getattr(streams, function.__name__)
+    # Not the module: pickles find it by its own.
+    assigned = ("__name__", "__qualname__", "__doc__")
+    functools.update_wrapper(function, stock, assigned=assigned, updated=())
+
+
+for _function in (open_connection, start_server, open_unix_connection, start_unix_server):
+    _be_like_asyncios(_function)

@@ -78,7 +78,7 @@ bool Buffer::push_copy(const char* data, Py_ssize_t size) noexcept {
 bool Buffer::append(PyObject* bytes) noexcept {
     settle();
     if (!native()) {
-        return static_cast<bool>(py::call_method(object_.get(), py::names().extend, bytes));
+        return static_cast<bool>(py::call_method(object_.clone().get(), py::names().extend, bytes));
     }
     const Py_ssize_t size = PyBytes_GET_SIZE(bytes);
     if (size == 0) {
@@ -92,7 +92,7 @@ bool Buffer::append(const char* data, Py_ssize_t size) noexcept {
     settle();
     if (!native()) {
         const py::Ref bytes = bytes_of(data, size);
-        return bytes && py::call_method(object_.get(), py::names().extend, bytes.get());
+        return bytes && py::call_method(object_.clone().get(), py::names().extend, bytes.get());
     }
     return size_ == 0 || size >= kLarge ? push(bytes_of(data, size), size) : push_copy(data, size);
 }
@@ -165,7 +165,7 @@ bool Buffer::drop(Py_ssize_t count) noexcept {
 
 bool Buffer::drop_all() noexcept {
     if (!native()) {
-        return static_cast<bool>(py::call_method(object_.get(), py::names().clear));
+        return static_cast<bool>(py::call_method(object_.clone().get(), py::names().clear));
     }
     consume(size_, nullptr);
     return true;

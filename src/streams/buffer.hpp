@@ -27,14 +27,14 @@ class Buffer {
     bool native() const noexcept { return !object_; }
     // -1 with an error set: a len() written in Python can fail.
     [[nodiscard]] Py_ssize_t size() const noexcept {
-        return native() ? size_ : PyObject_Size(object_.get());
+        return native() ? size_ : PyObject_Size(object_.clone().get());
     }
     // 1, 0, or -1 with an error set: `not buffer`.
     [[nodiscard]] int empty() const noexcept {
         if (native()) [[likely]] {
             return size_ == 0 ? 1 : 0;
         }
-        return PyObject_Not(object_.get());
+        return PyObject_Not(object_.clone().get());
     }
 
     // False with an error set. A bytes object is kept, or copied as said above.
