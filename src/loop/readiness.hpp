@@ -30,6 +30,9 @@ void disown(PyObject* readiness) noexcept;
 // Does nothing when something else is watched there.
 void unwatch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept;
 
+// Whether it is notified still: false after unwatch(), and when something else took its place.
+[[nodiscard]] bool is_watched(PyObject* readiness) noexcept;
+
 // For the loop.
 [[nodiscard]] bool is_readiness(PyObject* object) noexcept;
 void set_watched(PyObject* readiness, bool watched) noexcept;

@@ -65,6 +65,15 @@ int descriptor_of(PyObject* object) noexcept {
     return static_cast<int>(fd);
 }
 
+int watchable(PyObject* object) noexcept {
+    const int fd = descriptor_of(object);
+    if (fd == kTooLarge) {
+        PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int");
+        return -1;
+    }
+    return fd;
+}
+
 bool ensure_no_transport(PyObject* self, PyObject* fd) noexcept {
     if (Py_TYPE(self) == py::state().loop_type && !py::compat::may_have_instance_dict(self)) {
         return true; // and none is made: see refresh_overrides()
@@ -141,10 +150,7 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
         return nullptr;
     }
     LoopCore& core = *loop_core(self);
-    const int fd = core::check_closed(core) ? descriptor_of(given.args[0]) : -1;
-    if (fd == kTooLarge) {
-        PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int");
-    }
+    const int fd = core::check_closed(core) ? watchable(given.args[0]) : -1;
     if (fd < 0) {
         return nullptr;
     }
@@ -223,6 +229,10 @@ bool queue(LoopCore& core, PyObject* handle) noexcept {
 }
 
 } // namespace
+
+int free_descriptor(PyObject* loop, PyObject* object) noexcept {
+    return ensure_no_transport(loop, object) ? watchable(object) : -1;
+}
 
 bool watch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept {
     if (!core::check_closed(core) || (core.forked && !renew_after_fork(core)) ||

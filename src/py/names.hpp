@@ -9,12 +9,16 @@
     X(__dict__) \
     X(__name__) \
     X(_abort) \
+    X(_add_reader) \
+    X(_add_writer) \
     X(_aexit) \
     X(_asyncgen_finalizer_hook) \
     X(_asyncgen_firstiter_hook) \
     X(_asyncio_future_blocking) \
+    X(_check_ssl_socket) \
     X(_close_resources) \
     X(_ensure_fd_no_transport) \
+    X(_ensure_resolved) \
     X(_format) \
     X(_get) \
     X(_get_loop) \
@@ -33,6 +37,7 @@
     X(_wake_up_first) \
     X(_wake_up_next) \
     X(_wakeup_next) \
+    X(accept) \
     X(acquire) \
     X(add) \
     X(add_done_callback) \
@@ -46,6 +51,7 @@
     X(cancelling) \
     X(clear) \
     X(close) \
+    X(connect) \
     X(context) \
     X(coro) \
     X(create_future) \
@@ -55,6 +61,7 @@
     X(eager_start) \
     X(empty) \
     X(exception) \
+    X(family) \
     X(fileno) \
     X(finalizer) \
     X(firstiter) \
@@ -63,6 +70,9 @@
     X(get_debug) \
     X(get_loop) \
     X(get_nowait) \
+    X(getaddrinfo) \
+    X(getsockopt) \
+    X(gettimeout) \
     X(handle) \
     X(is_running) \
     X(locked) \
@@ -73,22 +83,34 @@
     X(notify_all) \
     X(pop) \
     X(popleft) \
+    X(proto) \
     X(put_nowait) \
     X(qsize) \
+    X(recv) \
+    X(recv_into) \
+    X(recvfrom) \
+    X(recvfrom_into) \
     X(release) \
     X(remove) \
     X(remove_done_callback) \
+    X(remove_reader) \
+    X(remove_writer) \
     X(reschedule) \
     X(result) \
     X(run_forever) \
+    X(send) \
+    X(sendto) \
     X(set) \
     X(set_exception) \
     X(set_name) \
     X(set_result) \
+    X(setblocking) \
+    X(socket) \
     X(source) \
     X(source_traceback) \
     X(task) \
     X(time) \
+    X(type) \
     X(uncancel) \
     X(wait) \
     X(warn_on_full_buffer)
