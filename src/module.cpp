@@ -10,6 +10,8 @@
 #include "loop/loop.hpp"
 #include "loop/readiness.hpp"
 #include "net/net.hpp"
+#include "net/getaddrinfo.hpp"
+#include "net/sock.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/function.hpp"
 #include "py/state.hpp"
@@ -76,6 +78,8 @@ void make_types(pybind::module_& module) {
     require(bucle::streams::make_reader_type(m));
     require(bucle::streams::make_writer_type(m));
     require(bucle::streams::make_protocol_type(m));
+    require(bucle::net::add_sock_methods());
+    require(bucle::net::add_getaddrinfo());
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);

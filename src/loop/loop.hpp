@@ -41,6 +41,9 @@ struct Metrics {
     std::uint64_t longest_turn_ns = 0; // measured in debug mode only
 };
 
+// Whose the methods are by which a coroutine of the loop's waits for a descriptor.
+enum class Watching : std::uint8_t { unknown, ours, overridden };
+
 struct LoopCore : core::Scheduler {
     base::TimerHeap<PyObject> timers;
     uv::Loop uv;
@@ -64,6 +67,7 @@ struct LoopCore : core::Scheduler {
     bool time_overridden = false;
     bool call_at_overridden = false;
     bool run_forever_overridden = false;
+    Watching watching = Watching::unknown;
     bool wakeup_fd_set = false; // by this run (signals.cpp)
     int signal_fd = -1;         // the wake-up pair's end that we watch
     int saved_wakeup_fd = -1;
@@ -149,6 +153,9 @@ void describe_watching() noexcept; // the signatures are the installed asyncio's
 // Queues the handles of what is ready; `watch` may be of a descriptor that is gone.
 [[nodiscard]] bool queue_ready_descriptors(LoopCore& core) noexcept;
 void drop_watches(LoopCore& core) noexcept;
+// The descriptor behind an int or an object with fileno() that is to be watched and that no
+// transport uses; -1 with asyncio's error set.
+[[nodiscard]] int free_descriptor(PyObject* loop, PyObject* object) noexcept;
 
 // signals.cpp: one wake-up pair a process, watched by the loop that blocks in the main thread.
 int signal_write_end() noexcept; // makes the pair; -1 with an error set
@@ -163,6 +170,8 @@ bool signals_claimed() noexcept;
 // overrides.cpp
 [[nodiscard]] bool refresh_overrides(PyObject* loop, bool fresh = false) noexcept; // just made
 int set_loop_attribute(PyObject* self, PyObject* name, PyObject* value) noexcept;
+// Whether create_future() or one of the methods that watch is not ours; -1 with an error set.
+[[nodiscard]] int watches_otherwise(PyObject* loop) noexcept;
 [[nodiscard]] bool remember_native_methods(PyTypeObject* type) noexcept;
 
 // loop_type.cpp

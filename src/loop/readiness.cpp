@@ -76,6 +76,10 @@ void disown(PyObject* readiness) noexcept {
     as_readiness(readiness).owner.reset();
 }
 
+bool is_watched(PyObject* readiness) noexcept {
+    return as_readiness(readiness).watched;
+}
+
 bool is_readiness(PyObject* object) noexcept {
     return Py_TYPE(object) == py::state().readiness_type;
 }

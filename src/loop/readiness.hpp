@@ -36,6 +36,8 @@ void unwatch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept;
 // refuse it meanwhile. False with MemoryError set.
 [[nodiscard]] bool claim_fd(LoopCore& core, int fd, PyObject* transport) noexcept;
 void release_fd(LoopCore& core, int fd, const PyObject* transport) noexcept;
+// Whether it is notified still: false after unwatch(), and when something else took its place.
+[[nodiscard]] bool is_watched(PyObject* readiness) noexcept;
 
 // For the loop.
 [[nodiscard]] bool is_readiness(PyObject* object) noexcept;

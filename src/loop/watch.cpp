@@ -65,6 +65,15 @@ int descriptor_of(PyObject* object) noexcept {
     return static_cast<int>(fd);
 }
 
+int watchable(PyObject* object) noexcept {
+    const int fd = descriptor_of(object);
+    if (fd == kTooLarge) {
+        PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int");
+        return -1;
+    }
+    return fd;
+}
+
 bool ensure_no_transport(PyObject* self, PyObject* fd) noexcept {
     const LoopCore& core = *loop_core(self);
     const auto number = static_cast<std::size_t>(PyLong_CheckExact(fd) ? PyLong_AsLong(fd) : 0);
@@ -148,10 +157,7 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
         return nullptr;
     }
     LoopCore& core = *loop_core(self);
-    const int fd = core::check_closed(core) ? descriptor_of(given.args[0]) : -1;
-    if (fd == kTooLarge) {
-        PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int");
-    }
+    const int fd = core::check_closed(core) ? watchable(given.args[0]) : -1;
     if (fd < 0) {
         return nullptr;
     }
@@ -241,6 +247,10 @@ bool queue(LoopCore& core, PyObject* handle) noexcept {
 }
 
 } // namespace
+
+int free_descriptor(PyObject* loop, PyObject* object) noexcept {
+    return ensure_no_transport(loop, object) ? watchable(object) : -1;
+}
 
 bool watch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept {
     if (!core::check_closed(core) || (core.forked && !renew_after_fork(core)) ||

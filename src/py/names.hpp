@@ -10,16 +10,20 @@
     X(__module__) \
     X(__name__) \
     X(_abort) \
+    X(_add_reader) \
+    X(_add_writer) \
     X(_aexit) \
     X(_asyncgen_finalizer_hook) \
     X(_asyncgen_firstiter_hook) \
     X(_asyncio_future_blocking) \
     X(_attach) \
     X(_call_connection_lost) \
+    X(_check_ssl_socket) \
     X(_close_resources) \
     X(_detach) \
     X(_drain_helper) \
     X(_ensure_fd_no_transport) \
+    X(_ensure_resolved) \
     X(_format) \
     X(_get) \
     X(_get_close_waiter) \
@@ -40,6 +44,7 @@
     X(_wake_up_first) \
     X(_wake_up_next) \
     X(_wakeup_next) \
+    X(accept) \
     X(acquire) \
     X(add) \
     X(add_done_callback) \
@@ -55,6 +60,7 @@
     X(cancelling) \
     X(clear) \
     X(close) \
+    X(connect) \
     X(connection_lost) \
     X(connection_made) \
     X(consumed) \
@@ -72,6 +78,7 @@
     X(error_received) \
     X(exception) \
     X(extend) \
+    X(family) \
     X(feed_data) \
     X(feed_eof) \
     X(fileno) \
@@ -85,6 +92,9 @@
     X(get_extra_info) \
     X(get_loop) \
     X(get_nowait) \
+    X(getaddrinfo) \
+    X(getsockopt) \
+    X(gettimeout) \
     X(handle) \
     X(is_closed) \
     X(is_closing) \
@@ -102,16 +112,22 @@
     X(peername) \
     X(pop) \
     X(popleft) \
+    X(proto) \
     X(protocol) \
     X(put_nowait) \
     X(qsize) \
     X(read) \
     X(readexactly) \
     X(readuntil) \
+    X(recv) \
+    X(recv_into) \
     X(recvfrom) \
+    X(recvfrom_into) \
     X(release) \
     X(remove) \
     X(remove_done_callback) \
+    X(remove_reader) \
+    X(remove_writer) \
     X(reschedule) \
     X(result) \
     X(resume_reading) \
@@ -134,6 +150,7 @@
     X(task) \
     X(time) \
     X(transport) \
+    X(type) \
     X(uncancel) \
     X(wait) \
     X(warn_on_full_buffer) \

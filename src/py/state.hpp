@@ -196,6 +196,8 @@ struct State {
     void* live_tasks = nullptr; // core/task_registry.cpp: the list of native tasks up to 3.13
     void* live_loops = nullptr; // loop/loop_type.cpp
     PyObject* native_loop_methods = nullptr; // loop/overrides.cpp: name to descriptor
+    void* sockets = nullptr;                 // net/plain_socket.cpp
+    void* literals = nullptr;                // net/getaddrinfo.cpp
     PyObject* empty_context = nullptr;       // see abi::mirror_context
     PyObject* lent_stop = nullptr;           // py/lent_stop.cpp
     bool stop_is_lent = false;
