@@ -8,6 +8,7 @@
 
 #include "base/growable.hpp"
 #include "base/intrusive_list.hpp"
+#include "base/scratch.hpp"
 #include "base/timer_heap.hpp"
 #include "core/scheduler.hpp"
 #include "loop/epoll_set.hpp"
@@ -37,6 +38,7 @@ struct LoopCore : core::Scheduler {
     EpollSet descriptors;
     base::Growable<Watch> watches; // by descriptor
     std::size_t watched = 0;       // descriptors with a reader or a writer
+    base::Scratch scratch;         // for src/net
 
     py::Ref task_factory;
     py::Ref current_handle; // in debug mode

@@ -46,14 +46,20 @@
     X(cancelling) \
     X(clear) \
     X(close) \
+    X(connection_lost) \
+    X(connection_made) \
     X(context) \
     X(coro) \
     X(create_future) \
     X(create_task) \
+    X(data_received) \
+    X(datagram_received) \
     X(discard) \
     X(done) \
     X(eager_start) \
     X(empty) \
+    X(eof_received) \
+    X(error_received) \
     X(exception) \
     X(fileno) \
     X(finalizer) \
@@ -71,16 +77,22 @@
     X(msg) \
     X(name) \
     X(notify_all) \
+    X(pause_writing) \
     X(pop) \
     X(popleft) \
+    X(protocol) \
     X(put_nowait) \
     X(qsize) \
+    X(recvfrom) \
     X(release) \
     X(remove) \
     X(remove_done_callback) \
     X(reschedule) \
     X(result) \
+    X(resume_writing) \
     X(run_forever) \
+    X(send) \
+    X(sendto) \
     X(set) \
     X(set_exception) \
     X(set_name) \
@@ -89,6 +101,7 @@
     X(source_traceback) \
     X(task) \
     X(time) \
+    X(transport) \
     X(uncancel) \
     X(wait) \
     X(warn_on_full_buffer)
