@@ -8,6 +8,7 @@
 #include "core/observer.hpp"
 #include "core/task.hpp"
 #include "loop/loop.hpp"
+#include "loop/readiness.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/function.hpp"
 #include "py/state.hpp"
