@@ -9,6 +9,7 @@
 #include "core/task.hpp"
 #include "loop/loop.hpp"
 #include "loop/readiness.hpp"
+#include "net/net.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/function.hpp"
 #include "py/state.hpp"
@@ -53,6 +54,7 @@ void make_types(pybind::module_& module) {
     require(bucle::core::make_task_type(m));
     require(bucle::loop::make_readiness_type(m));
     require(bucle::loop::make_loop_type(m));
+    require(bucle::net::make_datagram_type(m));
     require(bucle::sync::make_lock_type(m));
     require(bucle::sync::make_queue_types(m));
     require(bucle::sync::make_event_type(m));

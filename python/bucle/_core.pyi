@@ -386,6 +386,10 @@ class Loop(asyncio.AbstractEventLoop, metaclass=ABCMeta):
     async def sock_connect(self, sock: socket, address: Any) -> None: ...
     async def sock_accept(self, sock: socket) -> tuple[socket, Any]: ...
 
+@final
+class DatagramTransport(asyncio.transports._FlowControlMixin, asyncio.DatagramTransport):
+    max_size: int
+
 class QueueShutDown(Exception): ...
 
 @disjoint_base

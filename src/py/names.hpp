@@ -13,6 +13,7 @@
     X(_asyncgen_finalizer_hook) \
     X(_asyncgen_firstiter_hook) \
     X(_asyncio_future_blocking) \
+    X(_call_connection_lost) \
     X(_close_resources) \
     X(_ensure_fd_no_transport) \
     X(_format) \
@@ -27,6 +28,7 @@
     X(_put) \
     X(_set_task_name) \
     X(_source_traceback) \
+    X(_start_reading) \
     X(_timer_handle_cancelled) \
     X(_transports) \
     X(_waiters) \
@@ -69,6 +71,8 @@
     X(get_debug) \
     X(get_loop) \
     X(get_nowait) \
+    X(getpeername) \
+    X(getsockname) \
     X(handle) \
     X(is_running) \
     X(locked) \
@@ -78,6 +82,8 @@
     X(name) \
     X(notify_all) \
     X(pause_writing) \
+    X(peername) \
+    X(pipe) \
     X(pop) \
     X(popleft) \
     X(protocol) \
@@ -97,6 +103,8 @@
     X(set_exception) \
     X(set_name) \
     X(set_result) \
+    X(socket) \
+    X(sockname) \
     X(source) \
     X(source_traceback) \
     X(task) \

@@ -146,6 +146,7 @@ struct State {
     PyTypeObject* shield_type = nullptr;
     PyTypeObject* timeout_type = nullptr;
     PyTypeObject* task_group_type = nullptr;
+    PyTypeObject* datagram_type = nullptr;
 
     // Which stock class's instances pass for instances of a native class: see TypeRecipe.
     static constexpr int kMaxTwins = 32;
@@ -179,10 +180,14 @@ struct State {
     PyObject* timeout_expire = nullptr; // combine/timeout.cpp: Timeout._on_timeout
     PyObject* release_waiter = nullptr; // combine/wait_for.cpp
     PyObject* cancel_and_wait = nullptr;
+    PyObject* socket_class = nullptr;     // socket.socket; net/datagram_type.cpp, as the next
+    PyObject* transport_socket = nullptr; // asyncio.trsock.TransportSocket
     // What the installed asyncio does: see py/function.
     CombineRules combine;
     TimeoutRules timeout_rules;
     TaskGroupRules task_group_rules;
+    std::size_t datagram_header = 0; // what each waiting datagram counts beside its size
+    bool datagrams_may_be_empty = false;
     bool sleep_refuses_nan = false;
     bool condition_passes_on = false;         // sync/condition.cpp
     bool semaphore_wakes_all = false;         // sync/semaphore.cpp

@@ -1,0 +1,1 @@
+"""Transports: what owns a descriptor: `src/net`."""
