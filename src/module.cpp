@@ -55,6 +55,7 @@ void make_types(pybind::module_& module) {
     require(bucle::loop::make_readiness_type(m));
     require(bucle::loop::make_loop_type(m));
     require(bucle::net::make_datagram_type(m));
+    require(bucle::net::make_pipe_types(m));
     require(bucle::sync::make_lock_type(m));
     require(bucle::sync::make_queue_types(m));
     require(bucle::sync::make_event_type(m));

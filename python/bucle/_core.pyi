@@ -390,6 +390,13 @@ class Loop(asyncio.AbstractEventLoop, metaclass=ABCMeta):
 class DatagramTransport(asyncio.transports._FlowControlMixin, asyncio.DatagramTransport):
     max_size: int
 
+@final
+class ReadPipeTransport(asyncio.ReadTransport):
+    max_size: int
+
+@final
+class WritePipeTransport(asyncio.transports._FlowControlMixin, asyncio.WriteTransport): ...
+
 class QueueShutDown(Exception): ...
 
 @disjoint_base

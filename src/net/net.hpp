@@ -7,5 +7,6 @@
 namespace bucle::net {
 
 [[nodiscard]] bool make_datagram_type(PyObject* module) noexcept;
+[[nodiscard]] bool make_pipe_types(PyObject* module) noexcept;
 
 } // namespace bucle::net

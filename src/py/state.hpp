@@ -147,6 +147,8 @@ struct State {
     PyTypeObject* timeout_type = nullptr;
     PyTypeObject* task_group_type = nullptr;
     PyTypeObject* datagram_type = nullptr;
+    PyTypeObject* read_pipe_type = nullptr;
+    PyTypeObject* write_pipe_type = nullptr;
 
     // Which stock class's instances pass for instances of a native class: see TypeRecipe.
     static constexpr int kMaxTwins = 32;
