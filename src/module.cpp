@@ -10,8 +10,6 @@
 #include "loop/loop.hpp"
 #include "loop/readiness.hpp"
 #include "net/net.hpp"
-#include "net/getaddrinfo.hpp"
-#include "net/sock.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/function.hpp"
 #include "py/state.hpp"
@@ -57,6 +55,8 @@ void make_types(pybind::module_& module) {
     require(bucle::core::make_task_type(m));
     require(bucle::loop::make_readiness_type(m));
     require(bucle::loop::make_loop_type(m));
+    require(bucle::net::make_datagram_type(m));
+    require(bucle::net::make_pipe_types(m));
     require(bucle::sync::make_lock_type(m));
     require(bucle::sync::make_queue_types(m));
     require(bucle::sync::make_event_type(m));

@@ -395,6 +395,17 @@ class Loop(asyncio.AbstractEventLoop, metaclass=ABCMeta):
     async def sock_connect(self, sock: socket, address: Any) -> None: ...
     async def sock_accept(self, sock: socket) -> tuple[socket, Any]: ...
 
+@final
+class DatagramTransport(asyncio.transports._FlowControlMixin, asyncio.DatagramTransport):
+    max_size: int
+
+@final
+class ReadPipeTransport(asyncio.ReadTransport):
+    max_size: int
+
+@final
+class WritePipeTransport(asyncio.transports._FlowControlMixin, asyncio.WriteTransport): ...
+
 class QueueShutDown(Exception): ...
 
 @disjoint_base

@@ -1,7 +1,7 @@
-// Readiness: what native code has on the reading or the writing side of a watched descriptor, in the
-// place of a Handle. When the descriptor is ready it is pushed on the ready ring, at the place where
-// asyncio's handle would stand, and calls `notify(owner)` from there: outside the poll, with the
-// GIL, in the loop's order. Nothing is allocated per event.
+// Readiness: what native code has on the reading or the writing side of a watched descriptor, in
+// the place of a Handle. When the descriptor is ready it is pushed on the ready ring, at the place
+// where asyncio's handle would stand, and calls `notify(owner)` from there: outside the poll, with
+// the GIL, in the loop's order. Nothing is allocated per event.
 //
 // It enters no context: an owner that calls Python enters its own.
 #pragma once

@@ -1,6 +1,6 @@
-// What a transport says of its errors, in asyncio's words and through asyncio's logger: those that a
-// peer can cause are worth a line in debug mode only, all others are told to the loop's exception
-// handler.
+// What a transport says of its errors, in asyncio's words and through asyncio's logger: those that
+// a peer can cause are worth a line in debug mode only, all others are told to the loop's
+// exception handler.
 #pragma once
 
 #include "py/ref.hpp"

@@ -14,7 +14,7 @@ bool tell(PyObject* transport, PyObject* loop, PyObject* protocol, PyObject* met
           const char* complaint) noexcept {
     const py::Ref held_loop = py::Ref::borrow(loop);
     const py::Ref held = py::Ref::borrow(protocol);
-    if (!held || py::call_method(held.get(), method)) [[likely]] {
+    if (!held || !held_loop || py::call_method(held.get(), method)) [[likely]] {
         return true;
     }
     if (py::exit_exception_raised()) {

@@ -6,7 +6,7 @@
 // socket.getaddrinfo itself, at once, for with AI_NUMERICHOST it looks nothing up; its answer is
 // the pattern for the next ones. Where there is none, as for the zone of an IPv6 address, it is
 // asked each time.
-#include "net/getaddrinfo.hpp"
+#include "net/net.hpp"
 
 #include "core/awaiting.hpp"
 #include "core/coroutine.hpp"

@@ -1,6 +1,6 @@
-// What a transport reads into: the loop's one scratch buffer, from which the bytes of the exact size
-// are copied once. An allocation per read above malloc's mmap threshold, for a small message, is
-// what costs asyncio most of its throughput.
+// What a transport reads into: the loop's one scratch buffer, from which the bytes of the exact
+// size are copied once. An allocation per read above malloc's mmap threshold, for a small message,
+// is what costs asyncio most of its throughput.
 #pragma once
 
 #include "loop/loop.hpp"

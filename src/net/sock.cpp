@@ -1,6 +1,8 @@
 // See sock.hpp.
 #include "net/sock.hpp"
 
+#include "net/net.hpp"
+
 #include "loop/loop.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"

@@ -54,6 +54,4 @@ extern const py::FunctionRow receiving_functions[];
 extern const py::FunctionRow sending_functions[];
 extern const py::FunctionRow connecting_functions[];
 
-[[nodiscard]] bool add_sock_methods() noexcept;
-
 } // namespace bucle::net

@@ -1,8 +1,8 @@
-// WriteBuffer: what could not be written yet, as bytes objects kept by reference, the first of them
-// from an offset on.
+// WriteBuffer: what could not be written yet, as bytes objects kept by reference, the first of
+// them from an offset on.
 //
-// Invariant: the parts are items_[(head_ + i) & (capacity_ - 1)] for i < count_, none of them empty,
-// all exact bytes, so that dropping one runs no Python. A few stand in the object itself: a
+// Invariant: the parts are items_[(head_ + i) & (capacity_ - 1)] for i < count_, none of them
+// empty, all exact bytes, so that dropping one runs no Python. A few stand in the object itself: a
 // response's head and body, gathered into one system call, allocate nothing.
 #pragma once
 

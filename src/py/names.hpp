@@ -38,6 +38,7 @@
     X(_remove_reader) \
     X(_set_task_name) \
     X(_source_traceback) \
+    X(_start_reading) \
     X(_timer_handle_cancelled) \
     X(_transports) \
     X(_waiters) \
@@ -93,6 +94,8 @@
     X(get_loop) \
     X(get_nowait) \
     X(getaddrinfo) \
+    X(getpeername) \
+    X(getsockname) \
     X(getsockopt) \
     X(gettimeout) \
     X(handle) \
@@ -110,6 +113,7 @@
     X(pause_reading) \
     X(pause_writing) \
     X(peername) \
+    X(pipe) \
     X(pop) \
     X(popleft) \
     X(proto) \

@@ -168,6 +168,9 @@ struct State {
     PyTypeObject* stream_reader_type = nullptr;
     PyTypeObject* stream_writer_type = nullptr;
     PyTypeObject* stream_protocol_type = nullptr;
+    PyTypeObject* datagram_type = nullptr;
+    PyTypeObject* read_pipe_type = nullptr;
+    PyTypeObject* write_pipe_type = nullptr;
 
     // Which stock class's instances pass for instances of a native class: see TypeRecipe.
     static constexpr int kMaxTwins = 32;
@@ -214,11 +217,15 @@ struct State {
     PyObject* timeout_expire = nullptr; // combine/timeout.cpp: Timeout._on_timeout
     PyObject* release_waiter = nullptr; // combine/wait_for.cpp
     PyObject* cancel_and_wait = nullptr;
+    PyObject* socket_class = nullptr;     // socket.socket; net/datagram_type.cpp, as the next
+    PyObject* transport_socket = nullptr; // asyncio.trsock.TransportSocket
     // What the installed asyncio does: see py/function.
     CombineRules combine;
     TimeoutRules timeout_rules;
     TaskGroupRules task_group_rules;
     StreamRules stream_rules;
+    std::size_t datagram_header = 0; // what each waiting datagram counts beside its size
+    bool datagrams_may_be_empty = false;
     bool sleep_refuses_nan = false;
     bool condition_passes_on = false;         // sync/condition.cpp
     bool semaphore_wakes_all = false;         // sync/semaphore.cpp
