@@ -335,15 +335,6 @@ bool find_rules(py::State& state) noexcept {
     return mentioned >= 0;
 }
 
-bool import_sockets(py::State& state) noexcept {
-    const py::Ref module = py::Ref::steal(PyImport_ImportModule("socket"));
-    const py::Ref shown = py::Ref::steal(PyImport_ImportModule("asyncio.trsock"));
-    state.socket_class = module ? PyObject_GetAttrString(module.get(), "socket") : nullptr;
-    state.transport_socket =
-        shown ? PyObject_GetAttrString(shown.get(), "TransportSocket") : nullptr;
-    return state.socket_class != nullptr && state.transport_socket != nullptr;
-}
-
 } // namespace
 
 bool make_datagram_type(PyObject* module) noexcept {
@@ -358,7 +349,7 @@ bool make_datagram_type(PyObject* module) noexcept {
     recipe.functions = kFunctions;
     recipe.methods = kMethods;
     recipe.getset = kAttributes;
-    if (!import_sockets(state) || !find_rules(state)) {
+    if (!find_rules(state)) {
         return false;
     }
     state.datagram_type = make_transport_type<Datagram>(module, recipe);

@@ -2,6 +2,7 @@
 // as many as the backlog in one go. For each it makes the protocol and the transport at once, where
 // asyncio starts a task that does. TLS connections take asyncio's own way.
 #include "core/context.hpp"
+#include "net/address.hpp"
 #include "net/context_scope.hpp"
 #include "net/errors.hpp"
 #include "net/net.hpp"
@@ -80,8 +81,7 @@ bool report_creation(const Listener& listener, PyObject* protocol) noexcept {
         {{names.exception, error.get()}, {names.protocol, protocol}});
 }
 
-bool connect(Listener& listener, Accepted& accepted, const sockaddr* address,
-             socklen_t size) noexcept {
+bool connect(Listener& listener, Accepted& accepted, const SocketAddress& address) noexcept {
     bool failed = false;
     py::Ref context = connection_context(listener, failed);
     if (failed) {
@@ -95,13 +95,14 @@ bool connect(Listener& listener, Accepted& accepted, const sockaddr* address,
     }
     Connection connection;
     if (protocol) {
-        connection.peername = python_address(address, size);
+        connection.peername =
+            is_known_family(address.any.sa_family) ? address_object(address) : py::Ref();
     }
     if (PyErr_Occurred() != nullptr) {
         return report_creation(listener, protocol.get());
     }
     connection.fd = accepted.get();
-    connection.family = address->sa_family;
+    connection.family = address.any.sa_family;
     connection.protocol = protocol.get();
     connection.server = listener.server.get();
     connection.context = context.get();
@@ -140,17 +141,16 @@ bool out_of_resources(Listener& listener) noexcept {
 bool accept_ready(PyObject* self) noexcept {
     Listener& listener = as_listener(self);
     for (long i = 0; i <= listener.backlog; ++i) {
-        sockaddr_storage address = {};
-        auto* const raw = reinterpret_cast<sockaddr*>(&address);
-        socklen_t size = sizeof address;
+        SocketAddress address;
+        address.length = sizeof(sockaddr_un); // the largest of the known ones
         const int listening = fd_of_socket(listener.socket.get());
         if (listening < 0) {
             return true;
         }
-        Accepted accepted(::accept4(listening, raw, &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        Accepted accepted(::accept4(listening, &address.any, &address.length, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (accepted.get() >= 0) {
             if ((listener.scheduler->debug() && !log_connection(listener, accepted.get())) ||
-                !connect(listener, accepted, raw, size)) {
+                !connect(listener, accepted, address)) {
                 return false;
             }
             continue;

@@ -6,7 +6,7 @@
 
 namespace bucle::net {
 
-[[nodiscard]] bool find_socket_layout() noexcept;
+[[nodiscard]] bool find_python_sockets() noexcept;
 [[nodiscard]] bool make_socket_transport_type(PyObject* module) noexcept;
 [[nodiscard]] bool make_listener_type(PyObject* module) noexcept;
 [[nodiscard]] bool make_datagram_type(PyObject* module) noexcept;

@@ -1,4 +1,5 @@
 // See socket_transport.hpp. get_extra_info() and what programs read of asyncio's private names.
+#include "net/address.hpp"
 #include "net/python_socket.hpp"
 #include "net/socket_transport.hpp"
 #include "py/call.hpp"
@@ -17,16 +18,16 @@ py::Ref address_of(SocketTransport& transport, py::Ref& kept, GetName get_name,
     if (kept) {
         return kept.clone();
     }
-    sockaddr_storage address = {};
-    auto* const raw = reinterpret_cast<sockaddr*>(&address);
-    socklen_t size = sizeof address;
+    SocketAddress address;
+    address.length = sizeof(sockaddr_un); // the largest of the known ones
     const int fd = descriptor_of(transport);
-    if (fd < 0 || get_name(fd, raw, &size) != 0) {
+    if (fd < 0 || get_name(fd, &address.any, &address.length) != 0) {
         kept = py::none();
         return kept.clone();
     }
-    kept = python_address(raw, size);
-    if (!kept && PyErr_Occurred() == nullptr) { // a family that Python knows better
+    if (is_known_family(transport.family)) {
+        kept = address_object(address);
+    } else { // one that Python knows better
         const py::Ref socket = python_socket(transport);
         kept = socket ? py::Ref::steal(PyObject_CallMethod(socket.get(), method, nullptr))
                       : py::Ref();

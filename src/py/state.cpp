@@ -95,6 +95,7 @@ constexpr Import kImports[] = {
     {"collections", "deque", &State::deque},
     {"asyncio.protocols", "BufferedProtocol", &State::buffered_protocol},
     {"asyncio.trsock", "TransportSocket", &State::transport_socket},
+    {"socket", "socket", &State::socket_class},
     {"asyncio.queues", "QueueEmpty", &State::queue_empty},
     {"asyncio.queues", "QueueFull", &State::queue_full},
     {"heapq", "heappush", &State::heappush},

@@ -87,9 +87,9 @@ struct State {
     PyObject* base_loop = nullptr;
     PyTypeObject* base_socket_transport = nullptr; // asyncio's _SelectorSocketTransport
     PyObject* buffered_protocol = nullptr;
-    PyObject* transport_socket = nullptr;
-    PyObject* socket_class = nullptr;          // socket.socket
-    PyTypeObject* raw_socket_type = nullptr;   // _socket.socket
+    PyObject* transport_socket = nullptr; // asyncio.trsock.TransportSocket
+    PyObject* socket_class = nullptr;     // socket.socket
+    PyCFunction socket_fileno = nullptr;  // behind socket.fileno(), net/python_socket.cpp
 
     // exceptions
     PyObject* cancelled_error = nullptr;
@@ -217,8 +217,6 @@ struct State {
     PyObject* timeout_expire = nullptr; // combine/timeout.cpp: Timeout._on_timeout
     PyObject* release_waiter = nullptr; // combine/wait_for.cpp
     PyObject* cancel_and_wait = nullptr;
-    PyObject* socket_class = nullptr;     // socket.socket; net/datagram_type.cpp, as the next
-    PyObject* transport_socket = nullptr; // asyncio.trsock.TransportSocket
     // What the installed asyncio does: see py/function.
     CombineRules combine;
     TimeoutRules timeout_rules;
@@ -230,7 +228,6 @@ struct State {
     bool condition_passes_on = false;         // sync/condition.cpp
     bool semaphore_wakes_all = false;         // sync/semaphore.cpp
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
-    bool socket_layout_known = false;         // net/python_socket.cpp
     bool server_knows_transports = false;     // Server._attach(transport)
     bool watching_takes_context = false;      // loop._add_reader(..., context=)
 };

@@ -7,7 +7,7 @@
 #include "py/error.hpp"
 #include "streams/reader.hpp"
 #include "streams/streams.hpp"
-#include "sync/waiter.hpp"
+#include "core/any_future.hpp"
 #include "sync/waiting.hpp"
 
 namespace bucle::streams {
@@ -121,8 +121,8 @@ void finalize(PyObject* self) noexcept {
         }
         return;
     }
-    const int done = sync::is_done(closed.get());
-    const int cancelled = done > 0 ? sync::is_cancelled(closed.get()) : done;
+    const int done = core::is_done(closed.get());
+    const int cancelled = done > 0 ? core::is_cancelled(closed.get()) : done;
     if (done < 0 || cancelled < 0 ||
         (done > 0 && cancelled == 0 && !py::call_method(closed.get(), py::names().exception))) {
         PyErr_WriteUnraisable(self);
@@ -133,7 +133,7 @@ using P = Protocol;
 
 template <bool P::* Flag>
 constexpr PyGetSetDef flag_row(const char* name) noexcept {
-    return {name, sync::get_flag<P, Flag>, sync::set_flag<P, Flag>, nullptr, nullptr};
+    return {name, get_flag<P, Flag>, set_flag<P, Flag>, nullptr, nullptr};
 }
 
 template <py::Ref P::* Member>
@@ -164,7 +164,7 @@ PyGetSetDef kAttributes[] = {
     ref_row<&P::client_connected_cb>("_client_connected_cb"),
     flag_row<&P::over_ssl>("_over_ssl"),
     ref_row<&P::closed>("_closed"),
-    {"__dict__", sync::get_dict, sync::set_dict, nullptr, kAttributes},
+    sync::dict_property(kAttributes),
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -10,7 +10,7 @@
 #include "py/error.hpp"
 #include "streams/reader.hpp"
 #include "streams/writer.hpp"
-#include "sync/waiter.hpp"
+#include "core/any_future.hpp"
 
 namespace bucle::streams {
 namespace {
@@ -35,7 +35,7 @@ bool client_done(PyObject* owner, PyObject* task) noexcept {
     const py::Ref hold = py::Ref::borrow(owner);
     PyObject* const transport = PyTuple_GET_ITEM(owner, 1);
     if (py::state().stream_rules.closes_cancelled) {
-        const int cancelled = sync::is_cancelled(task);
+        const int cancelled = core::is_cancelled(task);
         if (cancelled != 0) {
             return cancelled > 0 && close_transport(transport);
         }
@@ -109,7 +109,7 @@ bool is_over_ssl(PyObject* transport, bool& over_ssl) noexcept {
 
 bool settle(PyObject* future, PyObject* error) noexcept {
     if (error == Py_None) {
-        return sync::wake(future, Py_None);
+        return core::set_result_of(future, Py_None);
     }
     return core::is_exact_future(future)
                ? core::future_set_exception(future, *core::future_core(future), error)
@@ -117,7 +117,7 @@ bool settle(PyObject* future, PyObject* error) noexcept {
 }
 
 bool settle_if_pending(PyObject* future, PyObject* error) noexcept {
-    const int done = sync::is_done(future);
+    const int done = core::is_done(future);
     return done > 0 || (done == 0 && settle(future, error));
 }
 

@@ -6,7 +6,7 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 #include "streams/streams.hpp"
-#include "sync/waiter.hpp"
+#include "core/any_future.hpp"
 #include "sync/waiting.hpp"
 
 namespace bucle::streams {
@@ -44,8 +44,8 @@ bool wake_up(Reader& reader) noexcept {
     if (!waiter) [[likely]] {
         return true;
     }
-    const int cancelled = sync::is_cancelled(waiter.get());
-    return cancelled > 0 || (cancelled == 0 && sync::wake(waiter.get(), Py_None));
+    const int cancelled = core::is_cancelled(waiter.get());
+    return cancelled > 0 || (cancelled == 0 && core::set_result_of(waiter.get(), Py_None));
 }
 
 bool pause(Reader& reader) noexcept {
@@ -108,7 +108,7 @@ bool fail(Reader& reader, PyObject* error) noexcept {
     if (!waiter) {
         return true;
     }
-    const int cancelled = sync::is_cancelled(waiter.get());
+    const int cancelled = core::is_cancelled(waiter.get());
     if (cancelled != 0) {
         return cancelled > 0;
     }
@@ -356,14 +356,14 @@ using R = Reader;
 
 PyGetSetDef kAttributes[] = {
     {"_limit", get_limit, set_limit_attribute, nullptr, nullptr},
-    {"_loop", sync::get_loop<R>, sync::set_loop<R>, nullptr, nullptr},
+    {"_loop", get_or_none<R, &R::loop>, set_or_none<R, &R::loop>, nullptr, nullptr},
     {"_buffer", get_buffer, set_buffer, nullptr, nullptr},
-    {"_eof", sync::get_flag<R, &R::eof>, sync::set_flag<R, &R::eof>, nullptr, nullptr},
+    {"_eof", get_flag<R, &R::eof>, set_flag<R, &R::eof>, nullptr, nullptr},
     {"_waiter", get_or_none<R, &R::waiter>, set_or_none<R, &R::waiter>, nullptr, nullptr},
     {"_exception", get_or_none<R, &R::exception>, set_or_none<R, &R::exception>, nullptr, nullptr},
     {"_transport", get_or_none<R, &R::transport>, set_or_none<R, &R::transport>, nullptr, nullptr},
-    {"_paused", sync::get_flag<R, &R::paused>, sync::set_flag<R, &R::paused>, nullptr, nullptr},
-    {"__dict__", sync::get_dict, sync::set_dict, nullptr, kAttributes},
+    {"_paused", get_flag<R, &R::paused>, set_flag<R, &R::paused>, nullptr, nullptr},
+    sync::dict_property(kAttributes),
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -4,6 +4,7 @@
 
 #include "py/error.hpp"
 #include "sync/primitive.hpp"
+#include "sync/properties.hpp"
 
 namespace bucle::streams {
 
@@ -20,6 +21,20 @@ template <class Core, py::Ref Core::* Member>
 int set_or_none(PyObject* self, PyObject* value, void*) noexcept {
     sync::core_of<Core>(self).*Member = value == Py_None ? py::Ref() : py::Ref::borrow(value);
     return 0;
+}
+
+template <class Core, bool Core::* Flag>
+PyObject* get_flag(PyObject* self, void*) noexcept {
+    return PyBool_FromLong(sync::core_of<Core>(self).*Flag);
+}
+
+template <class Core, bool Core::* Flag>
+int set_flag(PyObject* self, PyObject* value, void*) noexcept {
+    const int truth = value == nullptr ? 0 : PyObject_IsTrue(value);
+    if (truth >= 0) {
+        sync::core_of<Core>(self).*Flag = truth != 0;
+    }
+    return truth < 0 ? -1 : 0;
 }
 
 template <class Core>

@@ -10,7 +10,7 @@
 #include "streams/protocol.hpp"
 #include "streams/reader.hpp"
 #include "streams/streams.hpp"
-#include "sync/waiter.hpp"
+#include "core/any_future.hpp"
 
 namespace bucle::streams {
 namespace {
@@ -199,7 +199,7 @@ PyObject* get_complete(PyObject* self, void*) noexcept {
     if (!writer.complete && writer.loop) {
         const py::Ref loop = writer.loop.clone();
         py::Ref made = make_future(loop.get());
-        if (!made || !sync::wake(made.get(), Py_None)) {
+        if (!made || !core::set_result_of(made.get(), Py_None)) {
             return nullptr;
         }
         writer.complete = std::move(made);
@@ -215,7 +215,7 @@ PyGetSetDef kAttributes[] = {
     {"_reader", get_or_none<W, &W::reader>, set_or_none<W, &W::reader>, nullptr, nullptr},
     {"_loop", get_or_none<W, &W::loop>, set_or_none<W, &W::loop>, nullptr, nullptr},
     {"_complete_fut", get_complete, set_or_none<W, &W::complete>, nullptr, nullptr},
-    {"__dict__", sync::get_dict, sync::set_dict, nullptr, kAttributes},
+    sync::dict_property(kAttributes),
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
