@@ -202,7 +202,7 @@ PyGetSetDef kProperties[] = {
     optional_property<G, &G::on_completed>("_on_completed_fut"),
     {"_tasks", get_tasks, set_container<&G::tasks>, nullptr, nullptr},
     {"_errors", get_errors, set_container<&G::errors>, nullptr, nullptr},
-    sync::dict_property(kProperties),
+    {"__dict__", sync::get_dict, sync::set_dict, nullptr, kProperties},
     sync::kEndOfProperties,
 };
 

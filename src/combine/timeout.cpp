@@ -423,7 +423,7 @@ PyGetSetDef kProperties[] = {
     sync::optional_property<Timeout, &Timeout::task>("_task"),
     sync::optional_property<Timeout, &Timeout::when>("_when"),
     {"_cancelling", get_cancelling, set_cancelling, nullptr, nullptr},
-    sync::dict_property(kProperties),
+    {"__dict__", sync::get_dict, sync::set_dict, nullptr, kProperties},
     sync::kEndOfProperties,
 };
 

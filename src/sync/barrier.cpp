@@ -257,7 +257,7 @@ PyGetSetDef kAttributes[] = {
     property<Barrier, &Barrier::parties>("_parties"),
     property<Barrier, &Barrier::state>("_state"),
     property<Barrier, &Barrier::count>("_count"),
-    dict_property(kAttributes),
+    {"__dict__", get_dict, set_dict, nullptr, kAttributes},
     kEndOfProperties,
 };
 

@@ -345,7 +345,7 @@ PyGetSetDef kAttributes[] = {
     {"release", get_exported, set_exported, nullptr, &kRelease},
     property<Condition, &Condition::waiters>("_waiters"),
     optional_property<Condition, &Condition::loop>("_loop"),
-    dict_property(kAttributes),
+    {"__dict__", get_dict, set_dict, nullptr, kAttributes},
     kEndOfProperties,
 };
 

@@ -91,7 +91,7 @@ PyGetSetDef kAttributes[] = {
     property<Event, &Event::waiters>("_waiters"),
     property<Event, &Event::value>(kValue),
     optional_property<Event, &Event::loop>("_loop"),
-    dict_property(kAttributes),
+    {"__dict__", get_dict, set_dict, nullptr, kAttributes},
     kEndOfProperties,
 };
 

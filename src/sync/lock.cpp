@@ -177,7 +177,7 @@ PyGetSetDef kAttributes[] = {
     optional_property<Lock, &Lock::waiters>("_waiters"),
     property<Lock, &Lock::locked>(kLocked),
     optional_property<Lock, &Lock::loop>("_loop"),
-    dict_property(kAttributes),
+    {"__dict__", get_dict, set_dict, nullptr, kAttributes},
     kEndOfProperties,
 };
 

@@ -108,10 +108,7 @@ constexpr PyGetSetDef optional_property(const char* name) noexcept {
             nullptr};
 }
 
-// Ends a table, behind the `__dict__` that the table itself fills (see get_dict).
-constexpr PyGetSetDef dict_property(PyGetSetDef* table) noexcept {
-    return {"__dict__", get_dict, set_dict, nullptr, table};
-}
+// Ends a table. What stands before it is the `__dict__` that the table itself fills: see get_dict.
 inline constexpr PyGetSetDef kEndOfProperties = {nullptr, nullptr, nullptr, nullptr, nullptr};
 
 } // namespace bucle::sync

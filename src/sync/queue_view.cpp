@@ -155,7 +155,7 @@ PyGetSetDef attributes[] = {
 PyGetSetDef queue_properties[] = {
     {"maxsize", get_maxsize, nullptr, "How many items fit; as many as come if it is 0 or less.",
      nullptr},
-    dict_property(attributes),
+    {"__dict__", get_dict, set_dict, nullptr, attributes},
     kEndOfProperties,
 };
 

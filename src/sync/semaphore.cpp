@@ -249,16 +249,13 @@ constexpr PyGetSetDef kValue = property<Semaphore, &Semaphore::value>(kValueName
 constexpr PyGetSetDef kLoop = optional_property<Semaphore, &Semaphore::loop>("_loop");
 
 PyGetSetDef kAttributes[] = {
-    kWaiters, kValue, kLoop, dict_property(kAttributes), kEndOfProperties,
+    kWaiters,         kValue, kLoop, {"__dict__", get_dict, set_dict, nullptr, kAttributes},
+    kEndOfProperties,
 };
 
 PyGetSetDef kBoundedAttributes[] = {
-    property<Semaphore, &Semaphore::bound>("_bound_value"),
-    kWaiters,
-    kValue,
-    kLoop,
-    dict_property(kBoundedAttributes),
-    kEndOfProperties,
+    property<Semaphore, &Semaphore::bound>("_bound_value"),        kWaiters,         kValue, kLoop,
+    {"__dict__", get_dict, set_dict, nullptr, kBoundedAttributes}, kEndOfProperties,
 };
 
 } // namespace
