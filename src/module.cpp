@@ -8,6 +8,7 @@
 #include "core/observer.hpp"
 #include "core/task.hpp"
 #include "loop/loop.hpp"
+#include "net/getaddrinfo.hpp"
 #include "net/sock.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/function.hpp"
@@ -69,6 +70,7 @@ void make_types(pybind::module_& module) {
     require(bucle::combine::add_shield(m));
     require(bucle::combine::add_as_completed(m));
     require(bucle::net::add_sock_methods());
+    require(bucle::net::add_getaddrinfo());
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);
