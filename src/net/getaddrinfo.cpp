@@ -52,6 +52,7 @@ struct Literals {
     static constexpr int kPatterns = 32;
     PyObject* original = nullptr; // socket.getaddrinfo; null: it had been replaced when we came
     PyObject* module = nullptr;   // socket
+    PyObject* gaierror = nullptr; // socket.gaierror
     PyObject* keywords = nullptr; // of loop.getaddrinfo
     PyObject* empty = nullptr;    // ''
     int count = 0;
@@ -247,7 +248,7 @@ py::Ref ask_at_once(const Question& question) noexcept {
               : py::Ref();
     if (answer) {
         learn(question, answer.get());
-    } else if (PyErr_ExceptionMatches(PyExc_OSError) != 0) {
+    } else if (PyErr_ExceptionMatches(literals().gaierror) != 0) {
         PyErr_Clear(); // it will be raised where asyncio raises it
     }
     return answer;
@@ -360,14 +361,19 @@ bool add_getaddrinfo() noexcept {
     if (state.literals == nullptr) {
         state.literals = new (std::nothrow) Literals;
     }
+    if (state.literals == nullptr) {
+        PyErr_NoMemory();
+        return false;
+    }
     const py::Ref module = py::Ref::steal(PyImport_ImportModule("socket"));
-    if (state.literals == nullptr || !module) {
-        return state.literals != nullptr || PyErr_NoMemory() != nullptr;
+    if (!module) {
+        return false;
     }
     const py::Names& names = state.names;
     Literals& known = literals();
     known.module = module.clone().release();
     known.original = find_original(module.get());
+    known.gaierror = PyObject_GetAttrString(module.get(), "gaierror");
     known.empty = PyUnicode_FromStringAndSize(nullptr, 0);
     const py::Ref flags = py::Ref::steal(PyUnicode_InternFromString("flags"));
     known.keywords =
@@ -378,7 +384,7 @@ bool add_getaddrinfo() noexcept {
         {"getaddrinfo", make_getaddrinfo, reinterpret_cast<void*>(getaddrinfo)},
         {nullptr, nullptr},
     };
-    return known.keywords != nullptr && base_loop &&
+    return known.gaierror != nullptr && known.keywords != nullptr && base_loop &&
            py::add_functions(state.loop_type, base_loop.get(), kRows);
 }
 

@@ -15,7 +15,7 @@
 namespace bucle::net {
 namespace {
 
-constexpr Py_ssize_t kWithoutGil = 32 * 1024; // of what is sent, from here on
+constexpr Py_ssize_t kWithoutGil = 32768; // of what is sent, from here on
 
 struct PlainSockets {
     static constexpr int kMethods = 5;
@@ -161,13 +161,16 @@ bool find_plain_sockets() noexcept {
     if (state.sockets == nullptr) {
         state.sockets = new (std::nothrow) PlainSockets;
     }
+    if (state.sockets == nullptr) {
+        PyErr_NoMemory();
+        return false;
+    }
     const py::Ref module = py::Ref::steal(PyImport_ImportModule("socket"));
-    const py::Ref base = py::Ref::steal(PyImport_ImportModule("_socket"));
-    const py::Ref type =
-        module && base ? py::get_attr(module.get(), state.names.socket) : py::Ref();
+    const py::Ref base = module ? py::Ref::steal(PyImport_ImportModule("_socket")) : py::Ref();
+    const py::Ref type = base ? py::get_attr(module.get(), state.names.socket) : py::Ref();
     const py::Ref base_type = type ? py::get_attr(base.get(), state.names.socket) : py::Ref();
-    if (!base_type || state.sockets == nullptr) {
-        return state.sockets != nullptr || PyErr_NoMemory() != nullptr;
+    if (!base_type) {
+        return false;
     }
     PlainSockets& plain = plain_sockets();
     for (int i = 0; i != PlainSockets::kMethods; ++i) {

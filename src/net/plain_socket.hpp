@@ -22,7 +22,7 @@ py::Ref fileno_of(PyObject* sock) noexcept;
 [[nodiscard]] Outcome send_from(int fd, const void* from, Py_ssize_t size,
                                 Py_ssize_t& sent) noexcept;
 // bytes of at most `size`, which is at most kMostBytes.
-constexpr Py_ssize_t kMostBytes = 64 * 1024;
+constexpr Py_ssize_t kMostBytes = 65536;
 [[nodiscard]] Outcome receive_bytes(int fd, Py_ssize_t size, py::Ref& result) noexcept;
 
 // What a method of a socket gave, null with an error set: asyncio tries again after two of them.

@@ -60,27 +60,28 @@ struct ReceiveFromInto {
     static constexpr Stage kSide = kToRead;
     static constexpr char kName[] = "sock_recvfrom_into";
 
-    // No size given is the buffer's, as it is at the start.
-    static bool fix_size(core::Coroutine& co) noexcept {
-        PyObject* const buffer = PyTuple_GET_ITEM(co.arguments[2].get(), 0);
-        const int given = PyObject_IsTrue(PyTuple_GET_ITEM(co.arguments[2].get(), 1));
-        if (given != 0) {
-            return given > 0;
+    // Buffer and size. A size that was not given is the buffer's, as it is at the start.
+    static py::Ref find_size(core::Coroutine& co) noexcept {
+        PyObject* const given = co.arguments[2].get();
+        PyObject* const buffer = PyTuple_GET_ITEM(given, 0);
+        const int sized = co.stage != kStart ? 1 : PyObject_IsTrue(PyTuple_GET_ITEM(given, 1));
+        if (sized != 0) {
+            return sized < 0 ? py::Ref() : py::Ref::borrow(given);
         }
         const Py_ssize_t length = PyObject_Size(buffer);
         const py::Ref size = length < 0 ? py::Ref() : py::Ref::steal(PyLong_FromSsize_t(length));
         py::Ref both = size ? py::Ref::steal(PyTuple_Pack(2, buffer, size.get())) : py::Ref();
         if (both) {
-            co.arguments[2] = std::move(both);
+            co.arguments[2] = both.clone();
         }
-        return static_cast<bool>(size) && co.arguments[2];
+        return both;
     }
 
     static Outcome attempt(core::Coroutine& co, PyObject* sock, py::Ref& result) noexcept {
-        if (co.stage == kStart && !fix_size(co)) {
+        const py::Ref both = find_size(co);
+        if (!both) {
             return Outcome::failed;
         }
-        const py::Ref both = co.arguments[2].clone();
         return outcome_of(py::call_method(sock, py::names().recvfrom_into,
                                           PyTuple_GET_ITEM(both.get(), 0),
                                           PyTuple_GET_ITEM(both.get(), 1)),

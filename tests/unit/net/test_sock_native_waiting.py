@@ -285,6 +285,17 @@ def test_a_connect_cancelled_while_it_resolves(loop: Any, monkeypatch: Any) -> N
         assert task.cancelled()
 
 
+def test_in_debug_mode(loop: Any, pair: Any, reader: Any) -> None:
+    loop.set_debug(True)
+    left, right = pair
+    task = loop.create_task(reader[0](loop, left))
+    turn(loop, 2)
+    right.send(b"data")
+    assert run(loop, task) == reader[1]
+    turn(loop)
+    assert watched(loop, left) == 0
+
+
 # The end.
 
 
