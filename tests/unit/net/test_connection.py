@@ -32,7 +32,9 @@ from .peers import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HAS_ALL_ERRORS = "all_errors" in inspect.signature(asyncio.SelectorEventLoop.create_connection).parameters
+HAS_ALL_ERRORS = (
+    "all_errors" in inspect.signature(asyncio.SelectorEventLoop.create_connection).parameters
+)
 IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 Address = tuple[str, int]
 
@@ -141,7 +143,12 @@ REFUSED: list[dict[str, Any]] = [
     {"host": "127.0.0.1", "port": 1, "family": socket.AF_INET6},
     {"host": "127.0.0.1", "port": 1, "nonsense": 1},
     {"host": "127.0.0.1", "port": 1, "local_addr": ("127.0.0.1",)},
-    {"host": "127.0.0.1", "port": 1, "local_addr": ("no.such.name.invalid", 0), "flags": socket.AI_NUMERICHOST},
+    {
+        "host": "127.0.0.1",
+        "port": 1,
+        "local_addr": ("no.such.name.invalid", 0),
+        "flags": socket.AI_NUMERICHOST,
+    },
 ]
 
 
@@ -154,7 +161,9 @@ def test_what_is_refused(net: Net, keywords: dict[str, Any]) -> None:
         "datagram": socket.socket(type=socket.SOCK_DGRAM),
         "ssl": context.wrap_socket(plain, server_hostname="localhost"),
     }
-    given = {key: socks.get(value, value) if key == "sock" else value for key, value in keywords.items()}
+    given = {
+        key: socks.get(value, value) if key == "sock" else value for key, value in keywords.items()
+    }
 
     async def scenario(loop: Any) -> Any:
         try:
@@ -164,7 +173,9 @@ def test_what_is_refused(net: Net, keywords: dict[str, Any]) -> None:
         return await attempt(connecting)
 
     got = same_as_stock(net, scenario)
-    assert isinstance(got, str) or issubclass(getattr(__import__("builtins"), got[0], OSError), Exception)
+    assert isinstance(got, str) or issubclass(
+        getattr(__import__("builtins"), got[0], OSError), Exception
+    )
     for sock in (*socks.values(), plain):
         assert sock.fileno() != -1 or sock is plain
         sock.close()
@@ -483,10 +494,11 @@ def test_an_accepted_socket(net: Net, make: Any) -> None:
     [{"ssl_handshake_timeout": 1}, {"ssl_shutdown_timeout": 1}, {"type": socket.SOCK_DGRAM}],
 )
 def test_what_is_refused_of_an_accepted_one(net: Net, keywords: dict[str, Any]) -> None:
-    sock = socket.socket(type=keywords.pop("type", socket.SOCK_STREAM))
+    given = dict(keywords)
+    sock = socket.socket(type=given.pop("type", socket.SOCK_STREAM))
 
     async def scenario(loop: Any) -> Any:
-        return await attempt(loop.connect_accepted_socket(Recorder, sock, **keywords))
+        return await attempt(loop.connect_accepted_socket(Recorder, sock, **given))
 
     assert same_as_stock(net, scenario)[0] == "ValueError"
     sock.close()
