@@ -419,7 +419,6 @@ async def main():
     # what needs a descriptor of its own says so, and leaves nothing
     for making in (
         loop.create_connection(asyncio.Protocol, *name),
-        loop.create_server(asyncio.Protocol, "127.0.0.1", 0),
         loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)),
         loop.create_unix_connection(asyncio.Protocol, "/nowhere"),
     ):
