@@ -259,7 +259,7 @@ def test_idle_connections(net: Net) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_storms_of_connections_with_cancellation(net: Net, seed: int) -> None:
-    """Cancelled after a random number of turns: descriptors, tasks and transports go back to none."""
+    """Cancelled after a random number of turns: no descriptor, task or transport stays."""
     numbers = random.Random(seed)
 
     async def client(name: Any, by_stream: bool) -> None:
@@ -419,7 +419,6 @@ async def main():
     # what needs a descriptor of its own says so, and leaves nothing
     for making in (
         loop.create_connection(asyncio.Protocol, *name),
-        loop.create_server(asyncio.Protocol, "127.0.0.1", 0),
         loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)),
         loop.create_unix_connection(asyncio.Protocol, "/nowhere"),
     ):
@@ -468,10 +467,10 @@ def test_garbage_into_a_reader(net: Net, seed: int) -> None:
                     assert part.endswith(b"\r\n\r\n")
                     assert len(part) <= limit + 4
                 except asyncio.LimitOverrunError as error:
-                    assert error.consumed <= 2 * limit + (1 << 18)
+                    overruns.append(error.consumed)
                     await reader.readexactly(error.consumed)
                 except asyncio.IncompleteReadError as error:
-                    assert b"\r\n\r\n" not in error.partial
+                    partial.append(error.partial)
                     break
         except ConnectionError:
             pass
@@ -481,6 +480,8 @@ def test_garbage_into_a_reader(net: Net, seed: int) -> None:
 
     limit = 1000
     served: list[int] = []
+    overruns: list[int] = []
+    partial: list[bytes] = []
 
     async def main() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=limit)
@@ -508,6 +509,8 @@ def test_garbage_into_a_reader(net: Net, seed: int) -> None:
             else:
                 peer.close()
         await until(lambda: len(served) == 30)
+        assert not any(b"\r\n\r\n" in each for each in partial)
+        assert all(0 < each <= 2 * limit + (1 << 18) for each in overruns)
         await turns(20)
         server.close()
         await server.wait_closed()

@@ -8,6 +8,7 @@ is ended by the deadline of `Net.run`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import ssl
@@ -207,6 +208,12 @@ async def closed(transport: Any, peer: socket.socket | None = None) -> None:
     if peer is not None:
         peer.close()
     await until(lambda: sock.fileno() == -1)
+
+
+def let_go(held: list[Any]) -> None:
+    """Drops what a list holds, and collects."""
+    held.clear()
+    gc.collect()
 
 
 async def receive(peer: socket.socket, count: int | None = None) -> bytes:

@@ -76,7 +76,16 @@ ODD_HOSTS: list[Any] = [
 PORTS: list[Any] = [80, 0, None, "80", b"80", "http", "", b"", 65535, "0", "080"]
 ODD_PORTS: list[Any] = [
     *(65536, -1, 1 << 31, 1 << 63, 1 << 70, True, False, 80.5, "80x", " 80", "-1", "65536"),
-    *(b"\xff", "\ud800", "nul\0", "no-such-service", (80,), "+80", "8_0", "\N{ARABIC-INDIC DIGIT ONE}"),
+    *(
+        b"\xff",
+        "\ud800",
+        "nul\0",
+        "no-such-service",
+        (80,),
+        "+80",
+        "8_0",
+        "\N{ARABIC-INDIC DIGIT ONE}",
+    ),
 ]
 FAMILIES = [0, socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, 2, 12345, -1]
 TYPES = [0, socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET, 1, 99]
@@ -112,9 +121,7 @@ async def looped(loop: Any, question: Question) -> Any:
     host, port, family, type_, proto, flags = question
     try:
         return kind(
-            await loop.getaddrinfo(
-                host, port, family=family, type=type_, proto=proto, flags=flags
-            )
+            await loop.getaddrinfo(host, port, family=family, type=type_, proto=proto, flags=flags)
         )
     except Exception as error:
         return said(error)
@@ -261,7 +268,9 @@ class Resolver:
 ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))]
 
 
-@pytest.mark.parametrize("host", ["name.invalid", b"name.invalid", "localhost", "n\u00e4me.invalid"])
+@pytest.mark.parametrize(
+    "host", ["name.invalid", b"name.invalid", "localhost", "n\u00e4me.invalid"]
+)
 def test_names_are_asked_of_the_current_resolver(
     net: Net, monkeypatch: pytest.MonkeyPatch, host: Any
 ) -> None:
@@ -284,7 +293,9 @@ def test_names_are_asked_of_the_current_resolver(
     assert threading.main_thread() not in resolver.threads
 
 
-@pytest.mark.parametrize("error", [socket.gaierror(-2, "no"), LookupError("odd"), UnicodeError("x")])
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(-2, "no"), LookupError("odd"), UnicodeError("x")]
+)
 def test_errors_of_the_resolver(
     net: Net, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

@@ -1,9 +1,9 @@
 """Who owns a descriptor, and what uvloop's open issues taught about it, one test each.
 
 A test is named after the issue; asyncio passes all of them as well, for they are about what every
-loop must hold: nothing is closed twice, nothing is closed that is a stranger's, nothing that foreign
-code does to a descriptor ends the process, nothing stays behind. What could end the process runs in
-one of its own.
+loop must hold: nothing is closed twice, nothing is closed that is a stranger's, nothing that others
+do to a descriptor ends the process, nothing stays behind. What could end the process runs in one
+of its own.
 """
 
 from __future__ import annotations
@@ -521,14 +521,12 @@ def test_what_is_cancelled_leaves_no_descriptor_and_no_watcher(net: Net, name: s
             for _ in range(20):
                 client = socket.socket()
                 client.setblocking(False)
-                waiting: Any = {
-                    "sock_connect": lambda: net.loop.sock_connect(client, hanging.address),
-                    "create_connection": lambda: net.loop.create_connection(
-                        Recorder, *hanging.address
-                    ),
-                    "sock_accept": lambda: net.loop.sock_accept(listening),
-                }[name]()
-                task = asyncio.ensure_future(waiting)
+                arguments: dict[str, tuple[Any, ...]] = {
+                    "sock_connect": (client, hanging.address),
+                    "create_connection": (Recorder, *hanging.address),
+                    "sock_accept": (listening,),
+                }
+                task = asyncio.ensure_future(getattr(net.loop, name)(*arguments[name]))
                 await turns(4)
                 assert not task.done()
                 task.cancel()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import logging
 import os
 import pty
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .peers import Net, Recorder, attempt, is_native, same_as_stock, turns, until
+from .peers import Net, Recorder, attempt, is_native, let_go, same_as_stock, turns, until
 
 
 def pipe() -> tuple[Any, Any]:
@@ -84,8 +83,10 @@ def test_what_they_are(net: Net) -> None:
 
 def test_the_representation(net: Net) -> None:
     def shown(transport: Any, fd: int) -> str:
-        return repr(transport).removeprefix(f"<{type(transport).__name__} ").replace(
-            f"fd={fd}", "fd=N"
+        return (
+            repr(transport)
+            .removeprefix(f"<{type(transport).__name__} ")
+            .replace(f"fd={fd}", "fd=N")
         )
 
     async def main() -> None:
@@ -485,9 +486,10 @@ def test_left_open(net: Net, end: int) -> None:
     transport, protocol = net.run(connect(net.loop, files[end]))
     net.close()
     del protocol.transport
+    held = [transport, protocol]
+    del transport, protocol
     with pytest.warns(ResourceWarning, match=r"unclosed transport <\w+ ") as caught:
-        del transport, protocol
-        gc.collect()
+        let_go(held)
     assert re.search(r"fd=\d+", str(caught[0].message))
     assert files[end].closed
     files[1 - end].close()

@@ -186,18 +186,18 @@ def test_kinds_of_transports_and_sockets(net: Net, file: Any) -> None:
     async def main() -> None:
         transport, _, peer = await connected(net.loop)
         transport.close()
-        with pytest.raises(RuntimeError, match="^Transport is closing$"):
+        with pytest.raises(RuntimeError, match=r"^Transport is closing$"):
             await net.loop.sendfile(transport, file)
         await closed(transport, peer)
         endpoint, _ = await net.loop.create_datagram_endpoint(
             asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
         )
-        with pytest.raises(RuntimeError, match="^sendfile is not supported for transport <"):
+        with pytest.raises(RuntimeError, match=r"^sendfile is not supported for transport <"):
             await net.loop.sendfile(endpoint, file)
         await closed(endpoint)
         with socket.socket(type=socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
-            with pytest.raises(ValueError, match="^only SOCK_STREAM type sockets are supported$"):
+            with pytest.raises(ValueError, match=r"^only SOCK_STREAM type sockets are supported$"):
                 await net.loop.sock_sendfile(sock, file)
 
     net.run(main())
@@ -277,10 +277,12 @@ def test_over_tls(net: Net, file: Any) -> None:
 
         server = await net.loop.create_server(factory, "127.0.0.1", 0, ssl=server_context())
         transport, protocol = await net.loop.create_connection(
-            Recorder, *server.sockets[0].getsockname(), ssl=client_context(),
+            Recorder,
+            *server.sockets[0].getsockname(),
+            ssl=client_context(),
             server_hostname="localhost",
         )
-        with pytest.raises(RuntimeError, match="^fallback is disabled and native sendfile is not"):
+        with pytest.raises(RuntimeError, match=r"^fallback is disabled and native sendfile is not"):
             await net.loop.sendfile(transport, file, fallback=False)
         assert await net.loop.sendfile(transport, file) == len(CONTENT)
         await until(lambda: len(accepted[0].received) == len(CONTENT))

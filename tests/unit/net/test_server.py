@@ -447,10 +447,13 @@ def test_the_loop_keeps_a_server_alive(net: Net) -> None:
         await until(lambda: factory.made[0].lost)
         # the last reference is the loop's: it goes with the loop, and the socket with it
 
-    with pytest.warns(ResourceWarning, match="unclosed"):
-        net.run(main())
+    def end_of_the_loop() -> None:
         net.close()
         gc.collect()
+
+    net.run(main())
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        end_of_the_loop()
     net.loop = net.impl.new_loop()
 
 

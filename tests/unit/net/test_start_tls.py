@@ -146,9 +146,7 @@ def test_start_tls(net: Net, kind: str, factory: Any) -> None:
         plain_client.write(b"plain")
         await until(lambda: second.received == b"plain")
         client, server = await asyncio.gather(
-            net.loop.start_tls(
-                plain_client, first, client_context(), server_hostname="localhost"
-            ),
+            net.loop.start_tls(plain_client, first, client_context(), server_hostname="localhost"),
             net.loop.start_tls(plain_server, second, server_context(), server_side=True),
         )
         assert client is not plain_client
@@ -303,7 +301,7 @@ def test_a_peer_that_goes_during_the_handshake(net: Net, how: str) -> None:
 def test_a_handshake_that_takes_too_long(net: Net, server_side: bool) -> None:
     async def main() -> None:
         mine, peer = tcp_pair()
-        with pytest.raises(ConnectionAbortedError, match="^SSL handshake is taking longer than "):
+        with pytest.raises(ConnectionAbortedError, match=r"^SSL handshake is taking longer than "):
             if server_side:
                 await net.loop.connect_accepted_socket(
                     Recorder, mine, ssl=server_context(), ssl_handshake_timeout=0.02

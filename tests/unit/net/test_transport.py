@@ -26,6 +26,7 @@ from .peers import (
     connected,
     fill,
     is_native,
+    let_go,
     receive,
     send,
     tcp_pair,
@@ -108,9 +109,7 @@ def test_the_nagle_algorithm_is_off(net: Net) -> None:
                 accepted.append(transport)
 
         server = await net.loop.create_server(Noting, "127.0.0.1", 0)
-        client, _ = await net.loop.create_connection(
-            Recorder, *server.sockets[0].getsockname()
-        )
+        client, _ = await net.loop.create_connection(Recorder, *server.sockets[0].getsockname())
         await until(lambda: accepted)
         for transport in (client, accepted[0]):
             sock = transport.get_extra_info("socket")
@@ -227,7 +226,7 @@ def test_buffers_of_other_types(net: Net, make: Any) -> None:
 
 
 def test_switching_protocols(net: Net) -> None:
-    """Plain to buffered and back; each gets what came in its time, none a second connection_made."""
+    """Plain to buffered and back; each gets what came in its time."""
 
     async def main() -> None:
         transport, first, peer = await connected(net.loop)
@@ -450,9 +449,10 @@ def test_left_open_when_its_loop_is_closed(net: Net) -> None:
     net.loop.run_until_complete(net.loop.shutdown_default_executor())
     net.loop.close()
     assert re.search(rf"fd={sock.fileno()}\b", repr(transport))
+    held = [transport]
+    del transport
     with pytest.warns(ResourceWarning, match=rf"unclosed transport <\w+ .*fd={sock.fileno()}\b"):
-        del transport
-        gc.collect()
+        let_go(held)
     assert sock.fileno() == -1
     assert peer.recv(1) == b""
     peer.close()
@@ -467,9 +467,10 @@ def test_dropped_while_nothing_watches_it(net: Net) -> None:
         await turns(3)
         transport.pause_reading()
         sock = transport.get_extra_info("socket")
+        held = [transport]
+        del transport
         with pytest.warns(ResourceWarning, match="unclosed transport"):
-            del transport
-            gc.collect()
+            let_go(held)
         assert sock.fileno() == -1
         assert peer.recv(1) == b""
         peer.close()
@@ -485,6 +486,9 @@ def test_the_loop_keeps_a_reading_transport_alive(net: Net) -> None:
             def data_received(self, data: bytes) -> None:
                 seen.append(data)
 
+            def connection_lost(self, error: BaseException | None) -> None:
+                seen.append(b"lost")
+
         transport, _, peer = await connected(net.loop, Noting)
         await turns(3)
         with warnings.catch_warnings():
@@ -492,9 +496,9 @@ def test_the_loop_keeps_a_reading_transport_alive(net: Net) -> None:
             del transport, _
             gc.collect()
         peer.send(b"still there")
-        await until(lambda: seen)
+        await until(lambda: seen == [b"still there"])
         peer.close()
-        await until(lambda: not net.loop._transports)
+        await until(lambda: seen == [b"still there", b"lost"])
 
     net.run(main())
 

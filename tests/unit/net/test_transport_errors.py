@@ -1,4 +1,4 @@
-"""Exceptions in protocol callbacks go where asyncio sends them: to the handler, the protocol, or out.
+"""Exceptions in protocol callbacks go where asyncio sends them: reported, told, or out of the run.
 
 An ordinary exception is reported and, if it came out of reading, ends the connection; an exit or an
 interrupt leaves the run, and the loop can be used again.
@@ -255,9 +255,7 @@ def test_an_exit_in_pause_writing_reaches_the_writer(net: Net, error: type[BaseE
 
 
 @EXITS
-def test_an_exit_in_a_servers_protocol_leaves_the_run(
-    net: Net, error: type[BaseException]
-) -> None:
+def test_an_exit_in_a_servers_protocol_leaves_the_run(net: Net, error: type[BaseException]) -> None:
     made = failing(Recorder, "data_received", error)
     protocols: list[Recorder] = []
 

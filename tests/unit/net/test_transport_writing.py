@@ -381,9 +381,7 @@ def test_writes_after_a_reset_are_dropped(net: Net, caplog: pytest.LogCaptureFix
 
     with caplog.at_level(logging.WARNING, "asyncio"):
         net.run(main())
-    assert {record.getMessage() for record in caplog.records} == {
-        "socket.send() raised exception."
-    }
+    assert {record.getMessage() for record in caplog.records} == {"socket.send() raised exception."}
 
 
 def test_a_write_that_fails_ends_the_connection(net: Net) -> None:

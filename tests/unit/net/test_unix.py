@@ -1,4 +1,4 @@
-"""create_unix_server and create_unix_connection: paths, abstract names, and what is left on disk."""
+"""create_unix_server and create_unix_connection: paths, abstract names, what is left on disk."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from .peers import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CLEANS_UP = "cleanup_socket" in inspect.signature(
-    asyncio.SelectorEventLoop.create_unix_server
-).parameters
+CLEANS_UP = (
+    "cleanup_socket" in inspect.signature(asyncio.SelectorEventLoop.create_unix_server).parameters
+)
 
 
 class Serving:
@@ -302,9 +302,7 @@ def test_a_full_backlog(net: Net, tmp_path: Path) -> None:
                 client.connect(path)
             except BlockingIOError:
                 break
-        connecting = asyncio.ensure_future(
-            attempt(net.loop.create_unix_connection(Recorder, path))
-        )
+        connecting = asyncio.ensure_future(attempt(net.loop.create_unix_connection(Recorder, path)))
         await turns(20)
         connecting.cancel()
         await asyncio.wait([connecting])
