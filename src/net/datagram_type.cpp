@@ -275,11 +275,13 @@ bool enter_table(PyObject* self, const Datagram& datagram) noexcept {
     return fd && PyObject_SetItem(table.get(), fd.get(), self) == 0;
 }
 
-// loop._make_datagram_transport(sock, protocol, address=None, waiter=None, extra=None)
-PyObject* make(py::Function&, PyObject* const* args) noexcept {
+// loop._make_datagram_transport(sock, protocol, address=None, waiter=None, extra=None). Where
+// asyncio refuses the descriptor of another transport, the function has an extra.
+PyObject* make(py::Function& function, PyObject* const* args) noexcept {
     PyObject* const loop = args[0];
     PyObject* const sock = args[1];
-    if (!py::call_method(loop, py::names()._ensure_fd_no_transport, sock)) {
+    if (function.extra != nullptr &&
+        !py::call_method(loop, py::names()._ensure_fd_no_transport, sock)) {
         return nullptr;
     }
     py::Ref self = make_endpoint<Datagram>(py::state().datagram_type);
@@ -300,13 +302,9 @@ PyObject* make(py::Function&, PyObject* const* args) noexcept {
                : nullptr;
 }
 
-const py::FunctionRow kLoopFunctions[] = {
-    {"_make_datagram_transport", make},
-    {nullptr, nullptr},
-};
-
 constexpr const char* kModule = "asyncio.selector_events";
 constexpr const char* kStock = "_SelectorDatagramTransport";
+constexpr const char* kLoop = "BaseSelectorEventLoop";
 
 // Where asyncio counts a header for each datagram that waits, it also sends empty ones.
 bool find_rules(py::State& state) noexcept {
@@ -352,9 +350,14 @@ bool make_datagram_type(PyObject* module) noexcept {
     if (!find_rules(state)) {
         return false;
     }
+    const bool asks = py::twin_mentions(kModule, "BaseSelectorEventLoop._make_datagram_transport",
+                                        "_ensure_fd_no_transport");
+    const py::FunctionRow loop_functions[] = {
+        {"_make_datagram_transport", make, asks ? &state : nullptr},
+        {nullptr, nullptr},
+    };
     state.datagram_type = make_transport_type<Datagram>(module, recipe);
-    return state.datagram_type != nullptr &&
-           add_loop_functions(kModule, "BaseSelectorEventLoop", kLoopFunctions);
+    return state.datagram_type != nullptr && add_loop_functions(kModule, kLoop, loop_functions);
 }
 
 } // namespace bucle::net
