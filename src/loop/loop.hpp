@@ -51,7 +51,7 @@ struct LoopCore : core::Scheduler {
     base::Growable<Watch> watches; // by descriptor
     std::size_t watched = 0;       // descriptors with a reader or a writer
     base::IntrusiveList<Flush, &Flush::node> flushes;
-    base::Scratch scratch;         // for src/net
+    base::Scratch scratch; // for src/net
 
     py::Ref task_factory;
     py::Ref current_handle; // in debug mode
@@ -108,7 +108,7 @@ PyObject* run_until_complete(PyObject* self, PyObject* future) noexcept;
 // turn.cpp: turns until stop(). False with an error set.
 [[nodiscard]] bool run_turns(LoopCore& core) noexcept;
 [[nodiscard]] bool flush_all(LoopCore& core) noexcept; // what is gathered now
-void track_queued_handles(LoopCore& core) noexcept; // at the end of a run
+void track_queued_handles(LoopCore& core) noexcept;    // at the end of a run
 
 // poll.cpp
 [[nodiscard]] bool poll(LoopCore& core, bool block) noexcept;

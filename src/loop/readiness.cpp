@@ -94,8 +94,7 @@ bool run_readiness(core::Scheduler& scheduler, PyObject* self) noexcept {
     if (!owner || readiness.notify(owner.get())) [[likely]] {
         return true;
     }
-    return !py::exit_exception_raised() &&
-           core::report_failed_callback(scheduler, self, nullptr);
+    return !py::exit_exception_raised() && core::report_failed_callback(scheduler, self, nullptr);
 }
 
 bool make_readiness_type(PyObject* module) noexcept {
@@ -109,9 +108,8 @@ bool make_readiness_type(PyObject* module) noexcept {
         {0, nullptr},
     };
     const py::TypeRecipe recipe = {
-        "bucle.readiness",  slots,   sizeof(Readiness) - sizeof(PyObject),
-        alignof(Readiness), nullptr, nullptr,
-        Py_TPFLAGS_DISALLOW_INSTANTIATION};
+        "bucle.readiness", slots,   sizeof(Readiness) - sizeof(PyObject), alignof(Readiness),
+        nullptr,           nullptr, Py_TPFLAGS_DISALLOW_INSTANTIATION};
     py::state().readiness_type = py::make_type(module, recipe, nullptr);
     return py::state().readiness_type != nullptr;
 }

@@ -108,8 +108,7 @@ py::Ref shown_handle(LoopCore& core, Ready entry) noexcept {
     const bool is_io = entry.kind() == ReadyKind::readiness;
     py::Ref step = is_io ? py::Ref::borrow(entry.object()) : core::make_step(entry.object());
     PyObject* context = is_io ? nullptr : core::task_core(entry.object())->context.get();
-    py::Ref handle =
-        step ? core::make_handle(core, step.get(), nullptr, 0, context) : py::Ref();
+    py::Ref handle = step ? core::make_handle(core, step.get(), nullptr, 0, context) : py::Ref();
     if (handle) {
         core::handle_core(handle.get())->source_traceback.reset();
     }

@@ -282,8 +282,7 @@ void unwatch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept {
 
 bool is_watched(const LoopCore& core, int fd, Side side) noexcept {
     const auto at = static_cast<std::size_t>(fd);
-    return fd >= 0 && at < core.watches.size() &&
-           (mask_of(core.watches[at]) & mask_of(side)) != 0;
+    return fd >= 0 && at < core.watches.size() && (mask_of(core.watches[at]) & mask_of(side)) != 0;
 }
 
 bool claim_fd(LoopCore& core, int fd, PyObject* transport) noexcept {

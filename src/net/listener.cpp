@@ -76,8 +76,7 @@ bool report_creation(const Listener& listener, PyObject* protocol) noexcept {
     const py::Names& names = py::names();
     return core::report_to_loop(
         listener.loop.get(),
-        py::Ref::steal(
-            PyUnicode_FromString("Error on transport creation for incoming connection")),
+        py::Ref::steal(PyUnicode_FromString("Error on transport creation for incoming connection")),
         {{names.exception, error.get()}, {names.protocol, protocol}});
 }
 
@@ -116,8 +115,8 @@ bool connect(Listener& listener, Accepted& accepted, const SocketAddress& addres
 
 bool log_connection(const Listener& listener, int fd) noexcept {
     const py::Ref number = py::Ref::steal(PyLong_FromLong(fd));
-    return number && log(kSocketLog, "debug", "%r got a new connection: fd %r", listener.server.get(),
-                               number.get());
+    return number && log(kSocketLog, "debug", "%r got a new connection: fd %r",
+                         listener.server.get(), number.get());
 }
 
 // Without descriptors or memory the listening socket stays ready: it is left alone for a while.
@@ -125,8 +124,7 @@ bool out_of_resources(Listener& listener) noexcept {
     const py::Ref error = py::compat::take_exception();
     const py::Names& names = py::names();
     const py::Ref view = py::call(py::state().transport_socket, listener.socket.get());
-    const py::Ref fd =
-        py::Ref::steal(PyLong_FromLong(fd_of_socket(listener.socket.get())));
+    const py::Ref fd = py::Ref::steal(PyLong_FromLong(fd_of_socket(listener.socket.get())));
     const py::Ref delay = py::Ref::steal(PyFloat_FromDouble(kRetryAfter));
     return view && fd && delay &&
            core::report_to_loop(
@@ -147,7 +145,8 @@ bool accept_ready(PyObject* self) noexcept {
         if (listening < 0) {
             return true;
         }
-        Accepted accepted(::accept4(listening, &address.any, &address.length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        Accepted accepted(
+            ::accept4(listening, &address.any, &address.length, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (accepted.get() >= 0) {
             if ((listener.scheduler->debug() && !log_connection(listener, accepted.get())) ||
                 !connect(listener, accepted, address)) {
@@ -218,16 +217,16 @@ PyObject* listen(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexce
     listener.server = py::Ref::borrow(args[2]);
     listener.backlog = PyLong_AsLong(args[3]);
     bool failed = false;
-    listener.context = args[4] != Py_None ? py::Ref::borrow(args[4])
-                                          : core::copy_current_context(failed);
+    listener.context =
+        args[4] != Py_None ? py::Ref::borrow(args[4]) : core::copy_current_context(failed);
     listener.again = py::Ref::borrow(args[5]);
     if (failed || (listener.backlog == -1 && PyErr_Occurred() != nullptr)) {
         return nullptr;
     }
     const py::Ref readiness =
         loop::make_readiness(made.get(), accept_ready, "Loop._accept_connection");
-    return readiness && loop::watch(core, fd_of_socket(args[1]), loop::Side::reader,
-                                    readiness.get())
+    return readiness &&
+                   loop::watch(core, fd_of_socket(args[1]), loop::Side::reader, readiness.get())
                ? py::new_ref(Py_None)
                : nullptr;
 }
@@ -248,9 +247,9 @@ bool make_listener_type(PyObject* module) noexcept {
         {Py_tp_clear, reinterpret_cast<void*>(clear)},
         {0, nullptr},
     };
-    const py::TypeRecipe recipe = {"bucle.listener",  slots,   sizeof(Listener) - sizeof(PyObject),
-                                   alignof(Listener), nullptr, nullptr,
-                                   Py_TPFLAGS_DISALLOW_INSTANTIATION};
+    const py::TypeRecipe recipe = {
+        "bucle.listener", slots,   sizeof(Listener) - sizeof(PyObject), alignof(Listener),
+        nullptr,          nullptr, Py_TPFLAGS_DISALLOW_INSTANTIATION};
     py::State& state = py::state();
     state.listener_type = py::make_type(module, recipe, nullptr);
     return state.listener_type != nullptr &&

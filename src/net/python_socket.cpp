@@ -53,8 +53,7 @@ bool find_python_sockets() noexcept {
     if (Py_TYPE(fileno.get()) != &PyMethodDescr_Type) {
         return static_cast<bool>(py::raise_type_error("socket.fileno is no method written in C"));
     }
-    state.socket_fileno =
-        reinterpret_cast<PyMethodDescrObject*>(fileno.get())->d_method->ml_meth;
+    state.socket_fileno = reinterpret_cast<PyMethodDescrObject*>(fileno.get())->d_method->ml_meth;
     return true;
 }
 

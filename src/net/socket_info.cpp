@@ -29,8 +29,8 @@ py::Ref address_of(SocketTransport& transport, py::Ref& kept, GetName get_name,
         kept = address_object(address);
     } else { // one that Python knows better
         const py::Ref socket = python_socket(transport);
-        kept = socket ? py::Ref::steal(PyObject_CallMethod(socket.get(), method, nullptr))
-                      : py::Ref();
+        kept =
+            socket ? py::Ref::steal(PyObject_CallMethod(socket.get(), method, nullptr)) : py::Ref();
     }
     return kept.clone();
 }
@@ -62,8 +62,7 @@ py::Ref given_info(const SocketTransport& transport, PyObject* name) noexcept {
 }
 
 bool is(PyObject* name, PyObject* known) noexcept {
-    return name == known ||
-           (PyUnicode_Check(name) && PyUnicode_Compare(name, known) == 0);
+    return name == known || (PyUnicode_Check(name) && PyUnicode_Compare(name, known) == 0);
 }
 
 PyObject* get_extra(PyObject* self, void*) noexcept {
@@ -93,12 +92,12 @@ PyObject* get_socket(PyObject* self, void*) noexcept {
     return python_socket(transport).release();
 }
 
-template <py::Ref SocketTransport::*Field>
+template <py::Ref SocketTransport::* Field>
 PyObject* get_ref(PyObject* self, void*) noexcept {
     return py::value_or_none((transport_of(self).*Field).get());
 }
 
-template <bool SocketTransport::*Field>
+template <bool SocketTransport::* Field>
 PyObject* get_flag(PyObject* self, void*) noexcept {
     return PyBool_FromLong(transport_of(self).*Field);
 }

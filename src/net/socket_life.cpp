@@ -18,9 +18,8 @@ namespace bucle::net {
 std::size_t socket_transport_offset = 0;
 
 int SocketTransport::visit(visitproc visitor, void* arg) const noexcept {
-    for (const py::Ref* ref :
-         {&loop, &protocol, &socket, &view, &extra, &peername, &sockname, &server, &context,
-          &waiter, &empty_waiter, &reader, &writer}) {
+    for (const py::Ref* ref : {&loop, &protocol, &socket, &view, &extra, &peername, &sockname,
+                               &server, &context, &waiter, &empty_waiter, &reader, &writer}) {
         if (const int stop = ref->visit(visitor, arg); stop != 0) {
             return stop;
         }
@@ -71,9 +70,9 @@ void set_no_delay(int fd, int family) noexcept {
 
 // server._attach(transport), or server._attach() where a server only counts.
 bool tell_server(PyObject* server, PyObject* name, PyObject* self) noexcept {
-    return py::state().server_knows_transports ? static_cast<bool>(
-                                                     py::call_method(server, name, self))
-                                               : static_cast<bool>(py::call_method(server, name));
+    return py::state().server_knows_transports
+               ? static_cast<bool>(py::call_method(server, name, self))
+               : static_cast<bool>(py::call_method(server, name));
 }
 
 // connection_made comes with its own turn, in asyncio's place for it: the entry of the reader,
@@ -84,10 +83,10 @@ bool schedule_beginning(SocketTransport& transport) noexcept {
         return false;
     }
     loop::set_watched(transport.reader.get(), true);
-    return core.foreign() ? core::call_soon(transport.loop.get(), transport.reader.get(), nullptr,
-                                            transport.context.get())
-                          : core::push_ready(core, core::ReadyKind::readiness,
-                                             transport.reader.clone());
+    return core.foreign()
+               ? core::call_soon(transport.loop.get(), transport.reader.get(), nullptr,
+                                 transport.context.get())
+               : core::push_ready(core, core::ReadyKind::readiness, transport.reader.clone());
 }
 
 py::Ref context_for(const Connection& connection, bool& failed) noexcept {
@@ -131,8 +130,7 @@ py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexc
     bool failed = false;
     transport.scheduler = &core;
     transport.context = context_for(connection, failed);
-    transport.reader =
-        loop::make_readiness(self.get(), read_ready, "SocketTransport._read_ready");
+    transport.reader = loop::make_readiness(self.get(), read_ready, "SocketTransport._read_ready");
     if (failed || !transport.reader || !set_protocol(transport, connection.protocol)) {
         return {};
     }
@@ -147,8 +145,7 @@ py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexc
         transport.server = py::Ref::borrow(connection.server);
     }
     transport.loop = py::Ref::borrow(core.loop);
-    if (!schedule_beginning(transport) ||
-        !loop::claim_fd(core, connection.fd, self.get())) {
+    if (!schedule_beginning(transport) || !loop::claim_fd(core, connection.fd, self.get())) {
         transport.loop.reset();
         return {};
     }
@@ -178,8 +175,7 @@ bool connection_lost(PyObject* self, py::Ref exception) noexcept {
     bool ok = true;
     if (protocol) {
         const ContextScope scope(transport.scheduler->spare_context, transport.context);
-        ok = scope && py::call_method(protocol.get(), py::names().connection_lost,
-                                                exception.get());
+        ok = scope && py::call_method(protocol.get(), py::names().connection_lost, exception.get());
     }
     py::Ref raised = ok ? py::Ref() : py::compat::take_exception();
     const py::Ref server = std::move(transport.server);
@@ -190,9 +186,8 @@ bool connection_lost(PyObject* self, py::Ref exception) noexcept {
     close_descriptor(self, transport);
     ok = !server || tell_server(server.get(), py::names()._detach, self);
     if (waiter) {
-        const py::Ref error =
-            py::Ref::steal(PyObject_CallFunction(PyExc_ConnectionError, "s",
-                                                 "Connection is closed by peer"));
+        const py::Ref error = py::Ref::steal(
+            PyObject_CallFunction(PyExc_ConnectionError, "s", "Connection is closed by peer"));
         ok = error && py::call_method(waiter.get(), py::names().set_exception, error.get()) && ok;
     }
     if (raised) {

@@ -156,9 +156,7 @@ PyObject* repr(PyObject* self) noexcept {
     if (!name) {
         return nullptr;
     }
-    const char* const state = !transport.open     ? " closed"
-                              : transport.closing ? " closing"
-                                                  : "";
+    const char* const state = !transport.open ? " closed" : transport.closing ? " closing" : "";
     if (!transport.loop || transport.scheduler->closed()) {
         return PyUnicode_FromFormat("<%U%s fd=%d>", name.get(), state, transport.fd);
     }
@@ -280,8 +278,7 @@ PyMethodDef loop_methods[] = {
 
 // Whether a server is told which transports are its own, or only how many.
 bool ask_server(py::State& state) noexcept {
-    const py::Ref server =
-        py::Ref::steal(PyObject_GetAttrString(state.base_events, "Server"));
+    const py::Ref server = py::Ref::steal(PyObject_GetAttrString(state.base_events, "Server"));
     const py::Ref attach =
         server ? py::Ref::steal(PyObject_GetAttrString(server.get(), "_attach")) : py::Ref();
     const py::Ref code =
@@ -297,10 +294,9 @@ bool ask_server(py::State& state) noexcept {
 bool make_socket_transport_type(PyObject* module) noexcept {
     py::State& state = py::state();
     const py::Ref base = py::Ref::steal(PyImport_ImportModule("asyncio.selector_events"));
-    state.base_socket_transport =
-        base ? reinterpret_cast<PyTypeObject*>(
-                   PyObject_GetAttrString(base.get(), "_SelectorSocketTransport"))
-             : nullptr;
+    state.base_socket_transport = base ? reinterpret_cast<PyTypeObject*>(PyObject_GetAttrString(
+                                             base.get(), "_SelectorSocketTransport"))
+                                       : nullptr;
     if (state.base_socket_transport == nullptr) {
         return false;
     }
@@ -315,12 +311,9 @@ bool make_socket_transport_type(PyObject* module) noexcept {
         {Py_tp_getset, socket_transport_getset},
         {0, nullptr},
     };
-    const py::TypeRecipe recipe = {"bucle.SocketTransport",
-                                   slots,
-                                   sizeof(SocketTransport),
-                                   alignof(SocketTransport),
-                                   state.base_socket_transport,
-                                   nullptr,
+    const py::TypeRecipe recipe = {"bucle.SocketTransport",          slots,
+                                   sizeof(SocketTransport),          alignof(SocketTransport),
+                                   state.base_socket_transport,      nullptr,
                                    Py_TPFLAGS_DISALLOW_INSTANTIATION};
     state.socket_transport_type = py::make_type(module, recipe, &socket_transport_offset);
     return state.socket_transport_type != nullptr && ask_server(state) &&

@@ -81,8 +81,7 @@ bool deliver(PyObject* self, SocketTransport& transport, const char* data,
         } else if (scope) {
             const py::Ref bytes =
                 py::Ref::steal(PyBytes_FromStringAndSize(data, static_cast<Py_ssize_t>(size)));
-            done = bytes &&
-                   py::call_method(protocol.get(), py::names().data_received, bytes.get());
+            done = bytes && py::call_method(protocol.get(), py::names().data_received, bytes.get());
         }
     }
     return done || fatal_error(self, "Fatal error: protocol.data_received() call failed.");
@@ -202,9 +201,9 @@ bool start_reading(PyObject* self, SocketTransport& transport) noexcept {
     }
     const int fd = descriptor_of(transport);
     (void)self;
-    return fd < 0 ? py::raise_os_error(EBADF)
-                  : loop::watch(*transport.scheduler, fd, loop::Side::reader,
-                                transport.reader.get());
+    return fd < 0
+               ? py::raise_os_error(EBADF)
+               : loop::watch(*transport.scheduler, fd, loop::Side::reader, transport.reader.get());
 }
 
 void stop_reading(SocketTransport& transport) noexcept {

@@ -38,11 +38,11 @@ struct SocketTransport {
     WriteBuffer buffer;
     FlowControl flow;
     const Sink* sink = nullptr; // of a native protocol
-    int fd = -1; // as it was given; who uses it asks descriptor_of()
+    int fd = -1;                // as it was given; who uses it asks descriptor_of()
     int family = 0;
     std::size_t lost_writes = 0; // asyncio's _conn_lost: 0 until connection_lost is scheduled
-    bool open = false;        // the descriptor is, and it is ours
-    bool made = false;        // connection_made was called
+    bool open = false;           // the descriptor is, and it is ours
+    bool made = false;           // connection_made was called
     bool closing = false;
     bool paused = false;
     bool eof_written = false;

@@ -59,7 +59,7 @@ bool send_some(SocketTransport& transport) noexcept {
             size += pieces[i].iov_len;
         }
         const int fd = descriptor_of(transport);
-        const ssize_t sent = fd < 0                      ? -1
+        const ssize_t sent = fd < 0 ? -1
                              : message.msg_iovlen == 1
                                  ? ::send(fd, pieces[0].iov_base, size, MSG_NOSIGNAL)
                                  : ::sendmsg(fd, &message, MSG_NOSIGNAL);
@@ -97,14 +97,13 @@ bool fail(PyObject* self, SocketTransport& transport) noexcept {
 
 bool shut_down(SocketTransport& transport) noexcept {
     const int fd = descriptor_of(transport);
-    return (fd >= 0 && ::shutdown(fd, SHUT_WR) == 0) ||
-           py::raise_os_error(fd < 0 ? EBADF : errno);
+    return (fd >= 0 && ::shutdown(fd, SHUT_WR) == 0) || py::raise_os_error(fd < 0 ? EBADF : errno);
 }
 
 // In the context of whoever wrote.
 bool pause_protocol(PyObject* self, SocketTransport& transport) noexcept {
-    return maybe_pause_writing(self, transport.flow, transport.buffer.size(),
-                               transport.loop.get(), transport.protocol.get());
+    return maybe_pause_writing(self, transport.flow, transport.buffer.size(), transport.loop.get(),
+                               transport.protocol.get());
 }
 
 bool resume_protocol(PyObject* self, SocketTransport& transport) noexcept {
@@ -196,8 +195,7 @@ void stop_writing(SocketTransport& transport) noexcept {
 
 bool flush_now(PyObject* self, SocketTransport& transport) noexcept {
     transport.flush.node.unlink();
-    if (transport.lost_writes != 0 || transport.buffer.empty() ||
-        is_waiting_for_room(transport)) {
+    if (transport.lost_writes != 0 || transport.buffer.empty() || is_waiting_for_room(transport)) {
         return true;
     }
     if (!send_some(transport)) {
@@ -206,8 +204,7 @@ bool flush_now(PyObject* self, SocketTransport& transport) noexcept {
     if (transport.buffer.empty()) {
         return true;
     }
-    return wait_for_room(self, transport) ? pause_protocol(self, transport)
-                                          : fail(self, transport);
+    return wait_for_room(self, transport) ? pause_protocol(self, transport) : fail(self, transport);
 }
 
 PyObject* write(PyObject* self, PyObject* data) noexcept {
@@ -241,9 +238,9 @@ PyObject* write(PyObject* self, PyObject* data) noexcept {
 PyObject* writelines(PyObject* self, PyObject* list) noexcept {
     SocketTransport& transport = transport_of(self);
     if (!may_write(transport)) {
-        return py::raise_runtime_error(
-            transport.eof_written ? "Cannot call writelines() after write_eof()"
-                                  : "unable to writelines; sendfile is in progress");
+        return py::raise_runtime_error(transport.eof_written
+                                           ? "Cannot call writelines() after write_eof()"
+                                           : "unable to writelines; sendfile is in progress");
     }
     const int any = PyObject_IsTrue(list);
     bool ok = any >= 0;
@@ -260,13 +257,13 @@ PyObject* writelines(PyObject* self, PyObject* list) noexcept {
                         : PyObject_CheckBuffer(item) != 0
                             ? py::Ref::steal(PyBytes_FromObject(item))
                             : py::Ref::steal(PyMemoryView_FromObject(item)); // raises
-        if (!bytes || (PyBytes_GET_SIZE(bytes.get()) != 0 &&
-                       !transport.buffer.push(std::move(bytes)))) {
+        if (!bytes ||
+            (PyBytes_GET_SIZE(bytes.get()) != 0 && !transport.buffer.push(std::move(bytes)))) {
             return nullptr;
         }
     }
     return transport.buffer.empty() || after_write(self, transport) ? py::new_ref(Py_None)
-                                                                     : nullptr;
+                                                                    : nullptr;
 }
 
 PyObject* write_eof(PyObject* self, PyObject*) noexcept {

@@ -1,13 +1,13 @@
 // StreamReaderProtocol: what Python sees of it, drain, and making the type.
 #include "streams/protocol.hpp"
 
+#include "core/any_future.hpp"
 #include "core/awaiting.hpp"
 #include "core/scheduler.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 #include "streams/reader.hpp"
 #include "streams/streams.hpp"
-#include "core/any_future.hpp"
 #include "sync/waiting.hpp"
 
 namespace bucle::streams {
@@ -164,7 +164,7 @@ PyGetSetDef kAttributes[] = {
     ref_row<&P::client_connected_cb>("_client_connected_cb"),
     flag_row<&P::over_ssl>("_over_ssl"),
     ref_row<&P::closed>("_closed"),
-    sync::dict_property(kAttributes),
+    {"__dict__", sync::get_dict, sync::set_dict, nullptr, kAttributes},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -2,6 +2,7 @@
 // methods, once as the sink by which a native transport reaches it.
 #include "streams/protocol.hpp"
 
+#include "core/any_future.hpp"
 #include "core/future.hpp"
 #include "core/observer.hpp"
 #include "core/scheduler.hpp"
@@ -10,7 +11,6 @@
 #include "py/error.hpp"
 #include "streams/reader.hpp"
 #include "streams/writer.hpp"
-#include "core/any_future.hpp"
 
 namespace bucle::streams {
 namespace {

@@ -1,12 +1,12 @@
 // See reader.hpp: feeding, what Python sees, and making the type.
 #include "streams/reader.hpp"
 
+#include "core/any_future.hpp"
 #include "core/future.hpp"
 #include "core/scheduler.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 #include "streams/streams.hpp"
-#include "core/any_future.hpp"
 #include "sync/waiting.hpp"
 
 namespace bucle::streams {
@@ -363,7 +363,7 @@ PyGetSetDef kAttributes[] = {
     {"_exception", get_or_none<R, &R::exception>, set_or_none<R, &R::exception>, nullptr, nullptr},
     {"_transport", get_or_none<R, &R::transport>, set_or_none<R, &R::transport>, nullptr, nullptr},
     {"_paused", get_flag<R, &R::paused>, set_flag<R, &R::paused>, nullptr, nullptr},
-    sync::dict_property(kAttributes),
+    {"__dict__", sync::get_dict, sync::set_dict, nullptr, kAttributes},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -3,6 +3,7 @@
 // says so, in asyncio's own words: that is left to asyncio's function.
 #include "streams/writer.hpp"
 
+#include "core/any_future.hpp"
 #include "core/awaiting.hpp"
 #include "core/future.hpp"
 #include "py/call.hpp"
@@ -10,7 +11,6 @@
 #include "streams/protocol.hpp"
 #include "streams/reader.hpp"
 #include "streams/streams.hpp"
-#include "core/any_future.hpp"
 
 namespace bucle::streams {
 namespace {
@@ -215,7 +215,7 @@ PyGetSetDef kAttributes[] = {
     {"_reader", get_or_none<W, &W::reader>, set_or_none<W, &W::reader>, nullptr, nullptr},
     {"_loop", get_or_none<W, &W::loop>, set_or_none<W, &W::loop>, nullptr, nullptr},
     {"_complete_fut", get_complete, set_or_none<W, &W::complete>, nullptr, nullptr},
-    sync::dict_property(kAttributes),
+    {"__dict__", sync::get_dict, sync::set_dict, nullptr, kAttributes},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
