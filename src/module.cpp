@@ -86,7 +86,6 @@ void make_types(pybind::module_& module) {
     add_type(module, "TimerHandle", state->timer_handle_type);
     add_type(module, "ThreadSafeHandle", state->threadsafe_handle_type);
     add_type(module, "Loop", state->loop_type);
-    add_type(module, "SocketTransport", state->socket_transport_type);
 }
 
 int signal_wakeup_fd() {

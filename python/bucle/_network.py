@@ -12,20 +12,17 @@ import socket
 from asyncio import base_events, selector_events, sslproto
 from typing import TYPE_CHECKING, Any
 
-from ._core import SocketTransport
-
 if TYPE_CHECKING:
     import asyncio
     import ssl
     from collections.abc import Callable
     from contextvars import Context
 
-    from ._core import Loop
+_Stock: Any = selector_events.BaseSelectorEventLoop
+_StockTransport: Any = vars(selector_events)["_SelectorSocketTransport"]
 
-_Stock = selector_events.BaseSelectorEventLoop
 
-
-def _ensure_fd_no_transport(self: Loop, fd: Any) -> None:
+def _ensure_fd_no_transport(self: Any, fd: Any) -> None:
     fileno = fd
     if not isinstance(fileno, int):
         try:
@@ -39,8 +36,8 @@ def _ensure_fd_no_transport(self: Loop, fd: Any) -> None:
 
 
 def _make_socket_transport(
-    self: Loop,
-    sock: socket.socket,
+    self: Any,
+    sock: Any,
     protocol: asyncio.BaseProtocol,
     waiter: asyncio.Future[Any] | None = None,
     *,
@@ -50,24 +47,25 @@ def _make_socket_transport(
 ) -> asyncio.Transport:
     self._ensure_fd_no_transport(sock)
     if isinstance(sock, socket.socket):
-        return self._new_transport(sock, protocol, waiter, extra, server, context)
-    stock = vars(selector_events)["_SelectorSocketTransport"]
-    return stock(self, sock, protocol, waiter, extra, server)  # type: ignore[no-any-return]
+        made = self._new_transport(sock, protocol, waiter, extra, server, context)
+    else:
+        made = _StockTransport(self, sock, protocol, waiter, extra, server)
+    return made  # type: ignore[no-any-return]
 
 
 def _make_ssl_transport(
-    self: Loop,
+    self: Any,
     rawsock: socket.socket,
     protocol: asyncio.BaseProtocol,
     sslcontext: ssl.SSLContext,
-    waiter: asyncio.Future[Any] | None = None,
+    waiter: Any = None,
     *,
     server_side: bool = False,
     server_hostname: str | None = None,
     extra: dict[str, Any] | None = None,
     server: base_events.Server | None = None,
     context: Context | None = None,
-    **timeouts: float | None,
+    **timeouts: Any,
 ) -> asyncio.Transport:
     self._ensure_fd_no_transport(rawsock)
     tls = sslproto.SSLProtocol(
@@ -78,9 +76,9 @@ def _make_ssl_transport(
 
 
 def _start_serving(
-    self: Loop,
+    self: Any,
     protocol_factory: Callable[[], asyncio.BaseProtocol],
-    sock: socket.socket,
+    sock: Any,
     sslcontext: ssl.SSLContext | None = None,
     server: base_events.Server | None = None,
     backlog: int = 100,
@@ -103,9 +101,9 @@ def _start_serving(
 
 
 async def _sendfile_native(
-    self: Loop, transp: asyncio.Transport, file: Any, offset: int, count: int | None
-) -> int:
-    if not isinstance(transp, SocketTransport):
+    self: Any, transp: Any, file: Any, offset: int, count: int | None
+) -> Any:
+    if not hasattr(transp, "_lend_fd"):  # not native
         return await _Stock._sendfile_native(self, transp, file, offset, count)
     # asyncio's own takes the transport out of this dict for the time, and puts it back
     fd = transp._sock_fd
