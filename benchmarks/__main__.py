@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import publish
-from benchmarks.compare import compare
+from benchmarks.compare import MALLOC, compare
 from benchmarks.loops import DEFAULT, PAIRS
 from benchmarks.report import document, markdown
 from benchmarks.subjects import SUBJECTS
@@ -25,7 +25,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--loops", help="comma-separated; asyncio is always measured")
     parser.add_argument("--only", help="comma-separated workloads")
     parser.add_argument("--rounds", type=int, default=9, help="samples a cell (default 9)")
-    parser.add_argument("--seconds", type=float, default=0.2, help="per sample (default 0.2)")
+    parser.add_argument("--seconds", type=float, help="per sample (default 0.2; of net 0.5)")
+    parser.add_argument(
+        "--malloc",
+        choices=[*MALLOC],
+        default="plain",
+        help="plain, used (one connection has ended), tuned (glibc keeps large blocks)",
+    )
     parser.add_argument("--json", type=Path, help="write all samples to this file")
     parser.add_argument("--absolute", action="store_true", help="also microseconds a loop")
     parser.add_argument(
@@ -43,7 +49,8 @@ def main() -> None:
         publish.main()
         return
     subject = SUBJECTS[options.subject]
-    names = options.loops.split(",") if options.loops else PAIRS if options.pairs else DEFAULT
+    usual = PAIRS if options.pairs else [*DEFAULT, *subject.limits]
+    names = options.loops.split(",") if options.loops else usual
     shown = [name for name, workload in subject.items() if workload.pairs or not options.pairs]
     workloads = options.only.split(",") if options.only else shown or list(subject)
     unknown = [name for name in workloads if name not in subject]
@@ -54,7 +61,8 @@ def main() -> None:
         workloads,
         names,
         rounds=options.rounds,
-        seconds=options.seconds,
+        seconds=subject.seconds if options.seconds is None else options.seconds,
+        malloc=options.malloc,
         progress=sys.stderr,
     )
     sys.stdout.write(markdown(run, absolute=options.absolute))

@@ -16,12 +16,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from benchmarks.loops import CONTENDERS, REFERENCE
+from benchmarks.serving import USED
 from benchmarks.subjects import SUBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SAMPLE_TIME_LIMIT = 60.0
+# glibc maps each block of 128 KiB or more afresh, until such a block has been freed as large as it
+# was. asyncio reads into one of 256 KiB and gives back what it does not need, so that an echo of
+# small messages measures mmap (threefold), until a first connection ends: its last read frees the
+# block whole. Hence "used", where one has come and gone; a server of datagrams never gets there.
+TUNABLES = "GLIBC_TUNABLES"
+MALLOC = {
+    "plain": {TUNABLES: ""},
+    "used": {TUNABLES: "", USED: "1"},
+    "tuned": {
+        TUNABLES: "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=134217728"
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +43,26 @@ class Sample:
 
     `wall` and `cpu` are seconds, or what the subject's unit says of them.
     `preempted` is how much longer than its CPU time that took: what others had of the processor.
+    `idle` is the part of the time for which a load from outside, where there was one, had to wait.
     """
 
     wall: float
     cpu: float
     calibration: float
     preempted: float = 0.0
+    idle: float = 1.0
 
 
 @dataclass(slots=True)
 class Cell:
-    """All samples of one workload on one loop, by round; a failure ends the cell."""
+    """All samples of one workload on one loop, by round.
+
+    A failure ends the cell, as does the reason for which the loop cannot do what is asked.
+    """
 
     samples: dict[int, Sample] = field(default_factory=dict)
     failure: str | None = None
+    unavailable: str | None = None
 
 
 @dataclass(slots=True)
@@ -56,6 +75,7 @@ class Run:
     cells: dict[tuple[str, str], Cell]
     rounds: int
     load: list[tuple[float, float, float]]
+    malloc: str = "plain"
 
     def workloads(self) -> list[str]:
         """Return the names of the workloads, in order."""
@@ -110,14 +130,17 @@ def rotation(names: list[str], rounds: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def _take(cell: Cell, number: int, arguments: list[str], environment: dict[str, str]) -> None:
-    if cell.failure is not None:
+    if cell.failure is not None or cell.unavailable is not None:
         return
     answer, failure = _child(arguments, SAMPLE_TIME_LIMIT, environment)
-    if failure is None:
-        values = [float(str(answer[key])) for key in ("wall", "cpu", "calibration", "preempted")]
-        cell.samples[number] = Sample(*values)
-    else:
+    if failure is not None:
         cell.failure = failure
+    elif "unavailable" in answer:
+        cell.unavailable = str(answer["unavailable"])
+    else:
+        answer.setdefault("idle", 1.0)
+        keys = ("wall", "cpu", "calibration", "preempted", "idle")
+        cell.samples[number] = Sample(*[float(str(answer[key])) for key in keys])
 
 
 def compare(
@@ -128,6 +151,7 @@ def compare(
     rounds: int,
     seconds: float,
     progress: TextIO,
+    malloc: str = "plain",
 ) -> Run:
     """Measure every workload on every loop that loads; asyncio is always among them."""
     unknown = [name for name in names if name not in CONTENDERS]
@@ -136,7 +160,8 @@ def compare(
     wanted = list(dict.fromkeys([REFERENCE, *names]))
     versions, missing = probe(wanted)
     cells = {(w, name): Cell() for w in workloads for name in versions}
-    run = Run(subject, versions, missing, cells, rounds, [os.getloadavg()])
+    run = Run(subject, versions, missing, cells, rounds, [os.getloadavg()], malloc)
+    environment = SUBJECTS[subject].environment | MALLOC[malloc]
     for number, order in rotation(list(versions), rounds):
         for place, workload in enumerate(workloads):
             if progress.isatty():
@@ -145,7 +170,7 @@ def compare(
             shift = place % len(order)
             for name in order[shift:] + order[:shift]:
                 arguments = ["run", subject, workload, name, str(seconds)]
-                _take(cells[workload, name], number, arguments, SUBJECTS[subject].environment)
+                _take(cells[workload, name], number, arguments, environment)
         run.load.append(os.getloadavg())
     if progress.isatty():
         print("\r\033[K", end="", file=progress)

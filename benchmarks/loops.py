@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.programs import LIBUV_SERVER, version_of
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 REFERENCE = "asyncio"
@@ -20,15 +22,21 @@ REFERENCE = "asyncio"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """An event loop, or a pairing of one loop's scheduling with another's tasks."""
+    """An event loop, or a pairing of one loop's scheduling with another's tasks.
+
+    A limit is a program of ours instead, which serves where a workload needs a server.
+    """
 
     name: str
     distribution: str | None
     load: Callable[[], LoopFactory]
     by_default: bool = True
+    limit: str | None = None
 
     def version(self) -> str:
         """Return the installed version; raises ImportError when it is not there."""
+        if self.limit is not None:
+            return version_of(self.limit)
         if self.distribution is None:
             return "standard library"
         module = importlib.import_module(self.distribution)
@@ -104,8 +112,16 @@ CONTENDERS = {
         Contender("asyncio, native Task", "bucle", _load_native_tasks, by_default=False),
         Contender("asyncio, native names", "bucle", _load_native_names, by_default=False),
         Contender("asyncio, task factory", None, _load_stock_factory, by_default=False),
+        Contender(
+            "libuv in C",
+            None,
+            lambda: asyncio.SelectorEventLoop,
+            by_default=False,
+            limit=LIBUV_SERVER,
+        ),
     )
 }
 
 DEFAULT = [name for name, contender in CONTENDERS.items() if contender.by_default]
-PAIRS = [name for name, contender in CONTENDERS.items() if not contender.by_default]
+LIMITS = [name for name, contender in CONTENDERS.items() if contender.limit]
+PAIRS = [name for name in CONTENDERS if name not in DEFAULT and name not in LIMITS]

@@ -54,32 +54,42 @@ def traced() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
-def weigh(bench: Bench, make: Callable[[], Any]) -> None:
-    """Weigh what a function makes; a task that it makes is let start, and ended afterwards."""
-    heap = _heap_reader()
+async def grown(make: Callable[[], Any], count: int, read: Callable[[], int]) -> int:
+    """Return by how much a reading grows when so many are made.
 
-    async def grown(read: Callable[[], int]) -> int:
-        kept: list[Any] = [None] * bench.size
-        gc.collect()
-        before = read()
-        for index in range(bench.size):
-            kept[index] = make()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        difference = read() - before
-        tasks = [each for each in kept if isinstance(each, asyncio.Task)]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        return difference
+    Tasks among them are let start, and ended afterwards.
+    """
+    kept: list[Any] = [None] * count
+    gc.collect()
+    before = read()
+    for index in range(count):
+        kept[index] = make()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    difference = read() - before
+    tasks = [each for each in kept if isinstance(each, asyncio.Task)]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    return difference
 
-    bench.watch.cpu = bench.loop.run_until_complete(grown(heap)) if heap is not traced else 0
+
+def weigh_traced(loop: asyncio.AbstractEventLoop, make: Callable[[], Any], count: int) -> int:
+    """Return the bytes that Python's allocators give out for so many."""
     tracemalloc.start()
     try:
-        bench.watch.wall = bench.loop.run_until_complete(grown(traced))
+        return loop.run_until_complete(grown(make, count, traced))
     finally:
         tracemalloc.stop()
+
+
+def weigh(bench: Bench, make: Callable[[], Any]) -> None:
+    """Weigh what a function makes by both readings."""
+    heap = _heap_reader()
+    if heap is not traced:
+        bench.watch.cpu = bench.loop.run_until_complete(grown(make, bench.size, heap))
+    bench.watch.wall = weigh_traced(bench.loop, make, bench.size)
     bench.watch.cpu = bench.watch.cpu or bench.watch.wall
 
 

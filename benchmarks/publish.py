@@ -2,8 +2,9 @@
 
 A page names a result between ``<!-- figures NAME -->`` and ``<!-- end of figures -->``;
 what stands between them is made from ``benchmarks/results/NAME.json``. A test checks that it was.
-CPU time is what is published: it bears a loaded machine. The exception is a workload that waits,
-where waiting is the point. Of memory it is the C heap, which misses nothing.
+CPU time is what is published: it bears a loaded machine. The exceptions are a workload that waits,
+where waiting is the point, and what is served, how much of it in a second, if the machine was quiet
+enough to tell.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loops import REFERENCE
+from benchmarks.loops import LIMITS, REFERENCE
 from benchmarks.report import TOO_NOISY
 from benchmarks.subjects import SUBJECTS
-from benchmarks.workload import TIME
+from benchmarks.workload import TIME, Unit
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -29,40 +30,63 @@ WAITING = {"gil_handover"}
 def _times(entry: dict[str, Any], clock: str) -> str:
     """Return how many times as fast as asyncio a loop was, as text."""
     spread = entry[f"times_asyncio_{clock}"]
-    if entry["failure"] is not None or spread is None:
+    if entry["failure"] is not None:
         return "fails"
+    if spread is None:
+        return "-"
     ratio = spread["median"]
     return f"{ratio:.1f}" if ratio >= 0.95 else f"{ratio:.2f}"
 
 
-def _with_bold_best(cells: list[str]) -> list[str]:
-    """Mark the best of a row, unless that is most of the row or no better than asyncio."""
-    best = max(float(cell) for cell in cells if cell != "fails")
-    if best <= 1.0 or cells.count(f"{best:.1f}") > 3:
+def _with_bold_best(cells: list[str], limits: int) -> list[str]:
+    """Mark the best of a row, unless that is most of the row or no better than asyncio.
+
+    The last cells are those of limits, which no loop has to reach.
+    """
+    loops = cells[: len(cells) - limits]
+    best = max((float(cell) for cell in loops if cell not in ("fails", "-")), default=0.0)
+    if best <= 1.0 or loops.count(f"{best:.1f}") > 3:
         return cells
-    return [f"**{cell}**" if cell == f"{best:.1f}" else cell for cell in cells]
+    bold = [f"**{cell}**" if cell == f"{best:.1f}" else cell for cell in loops]
+    return bold + cells[len(loops) :]
+
+
+def _clock(result: dict[str, Any], name: str, unit: Unit) -> str:
+    """Return which reading of a row is published."""
+    if unit is TIME:
+        return "wall" if name in WAITING else "cpu"
+    # Of memory, what tracemalloc counts.
+    noisy = result["noise"]["spread"] >= TOO_NOISY
+    return "cpu" if unit.readings["wall"].rate and noisy else "wall"
 
 
 def table(result: dict[str, Any]) -> str:
     """Return one result as a Markdown table, the fastest loops of each row in bold."""
     subject = SUBJECTS[result["subject"]]
-    unit = subject.unit
+    heading = subject.unit.name
+    if subject.unit is not TIME and (clock := _clock(result, "", subject.unit)) != "wall":
+        heading = subject.unit.readings[clock].heading
     loops = [name for name in result["versions"] if name != REFERENCE]
+    loops.sort(key=lambda name: name in LIMITS)
+    limits = sum(name in LIMITS for name in loops)
     lines = [
-        f"| {unit.ratio} | asyncio, {unit.name} | {' | '.join(loops)} |",
+        f"| {subject.unit.ratio} | asyncio, {heading} | {' | '.join(loops)} |",
         f"| --- | {' | '.join(['---:'] * (len(loops) + 1))} |",
     ]
     entries = {(entry["workload"], entry["loop"]): entry for entry in result["results"]}
     for name, workload in subject.items():
         if (name, REFERENCE) not in entries:
             continue
-        # Of memory, what tracemalloc counts.
-        clock = "wall" if name in WAITING or unit is not TIME else "cpu"
+        clock = _clock(result, name, subject.unit_of(name))
         samples = sorted(entries[name, REFERENCE][clock])
-        reference = samples[len(samples) // 2] * unit.scale
+        if not samples:
+            continue
+        reading = subject.unit_of(name).readings[clock]
+        reference = reading.shown(samples[len(samples) // 2])
         digits = 2 if reference < 10 else 0
-        cells = _with_bold_best([_times(entries[name, loop], clock) for loop in loops])
-        lines.append(f"| {workload.title} | {reference:.{digits}f} | {' | '.join(cells)} |")
+        own = "" if workload.unit is None else f" {reading.heading}"
+        cells = _with_bold_best([_times(entries[name, loop], clock) for loop in loops], limits)
+        lines.append(f"| {workload.title} | {reference:.{digits}f}{own} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -74,10 +98,12 @@ def caption(result: dict[str, Any], name: str) -> str:
         for loop, version in result["versions"].items()
         if loop not in (REFERENCE, "bucle+install")
     )
-    busy = ", beside other work" if result["noise"]["spread"] >= TOO_NOISY else ""
+    malloc = result.get("malloc", "plain")
+    how = f", malloc {malloc}" if malloc != "plain" else ""
+    how += ", beside other work" if result["noise"]["spread"] >= TOO_NOISY else ""
     text = (
         f"Python {machine['python'].split()[0]}, {machine['kernel']}, {machine['cpus']} x "
-        f"{machine['cpu']}{busy}, {machine['date'][:10]}, medians of {result['rounds']} rounds "
+        f"{machine['cpu']}{how}, {machine['date'][:10]}, medians of {result['rounds']} rounds "
         f"({versions}; every sample is in `benchmarks/results/{name}.json`)."
     )
     return textwrap.fill(text, 100, break_on_hyphens=False)

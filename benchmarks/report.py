@@ -16,14 +16,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.loops import REFERENCE
+from benchmarks.loops import LIMITS, REFERENCE
 from benchmarks.subjects import SUBJECTS
 
 if TYPE_CHECKING:
     from benchmarks.compare import Run, Sample
+    from benchmarks.workload import Reading
 
 QUIET = 0.05
 TOO_NOISY = 0.15
+LEAST_IDLE = 0.05
+BUSY = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def ratio(run: Run, workload: str, name: str, clock: str) -> Spread | None:
     pairs = [
         getattr(theirs[number], clock) / getattr(ours[number], clock)
         for number in ours
-        if number in theirs and getattr(ours[number], clock) > 0
+        if number in theirs and getattr(ours[number], clock) > 0 < getattr(theirs[number], clock)
     ]
     return Spread.of(pairs) if pairs else None
 
@@ -118,11 +121,12 @@ def _ratio_cell(run: Run, workload: str, name: str, clock: str) -> str:
 
 
 def _best(run: Run, workload: str, clock: str) -> str:
-    """Name the fastest loop, or those that cannot be told apart from it."""
+    """Name the fastest loop, or those that cannot be told apart from it; limits are no loops."""
     spreads = {
         name: spread
         for name in run.versions
-        if run.cells[workload, name].failure is None
+        if name not in LIMITS
+        and run.cells[workload, name].failure is None
         and (spread := ratio(run, workload, name, clock)) is not None
     }
     if not spreads:
@@ -134,40 +138,74 @@ def _best(run: Run, workload: str, clock: str) -> str:
     return " = ".join(sorted(equals, key=lambda name: -spreads[name].median))
 
 
+def _with_reading(run: Run, clock: str) -> list[str]:
+    subject = SUBJECTS[run.subject]
+    return [name for name in run.workloads() if clock in subject.unit_of(name).readings]
+
+
 def ratios_table(run: Run, clock: str) -> str:
     """Return times asyncio, a row a workload, a column a loop."""
     subject = SUBJECTS[run.subject]
     loops = [name for name in run.versions if name != REFERENCE]
     rows = []
-    for workload in run.workloads():
+    for workload in _with_reading(run, clock):
         cells = [_ratio_cell(run, workload, name, clock) for name in loops]
         rows.append([subject[workload].title, *cells, _best(run, workload, clock)])
     return _table([subject.unit.ratio, *loops, "best"], rows)
 
 
-def _absolute(samples: dict[int, Sample], clock: str, scale: float) -> str:
-    if not samples:
+def _absolute(samples: dict[int, Sample], clock: str, reading: Reading) -> str:
+    values = [getattr(sample, clock) for sample in samples.values()]
+    if not values or min(values) <= 0:
         return "-"
-    spread = Spread.of([getattr(sample, clock) * scale for sample in samples.values()])
+    spread = Spread.of([reading.shown(value) for value in values])
     digits = 3 if spread.median < 1 else 2 if spread.median < 100 else 0
     return f"{spread.median:.{digits}f} ±{spread.relative * 50:.0f}%"
 
 
 def absolute_table(run: Run, clock: str) -> str:
-    """Return microseconds (or bytes) of each: the median and half the interquartile range."""
+    """Return microseconds (or what else) of each: the median and half the interquartile range.
+
+    A row with a unit of its own says so.
+    """
     subject = SUBJECTS[run.subject]
-    unit = subject.unit
-    rows = [
-        [
-            subject[workload].title,
-            *[
-                _absolute(run.cells[workload, name].samples, clock, unit.scale)
-                for name in run.versions
-            ],
+    rows = []
+    for workload in _with_reading(run, clock):
+        reading = subject.unit_of(workload).readings[clock]
+        own = "" if reading is subject.unit.readings[clock] else f" ({reading.heading})"
+        cells = [
+            _absolute(run.cells[workload, name].samples, clock, reading) for name in run.versions
         ]
-        for workload in run.workloads()
+        rows.append([subject[workload].title + own, *cells])
+    return _table([subject.unit.readings[clock].heading, *run.versions], rows)
+
+
+def _left_out(run: Run) -> list[str]:
+    """Say which cells are empty because a contender, or all, cannot be measured there."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for (workload, name), cell in run.cells.items():
+        if cell.unavailable is not None:
+            reasons.setdefault((name, cell.unavailable), []).append(workload)
+    lines: dict[tuple[str, str], list[str]] = {}
+    for (name, reason), workloads in reasons.items():
+        lines.setdefault((", ".join(workloads), reason), []).append(name)
+    return [
+        f"\nLeft out: {'all' if len(names) == len(run.versions) else ', '.join(names)}, "
+        f"{workloads}: {reason}"
+        for (workloads, reason), names in lines.items()
     ]
-    return _table([unit.readings[clock][0], *run.versions], rows)
+
+
+def _limited_by_load(run: Run) -> list[str]:
+    """Name the cells in which the load had no pause and the server had: they are too low."""
+    limited = [
+        f"{name}, {workload}"
+        for (workload, name), cell in run.cells.items()
+        if (samples := list(cell.samples.values()))
+        and statistics.median(sample.idle for sample in samples) < LEAST_IDLE
+        and statistics.median(sample.cpu / sample.wall for sample in samples) < BUSY
+    ]
+    return [f"\nAs fast as the load allows: {'; '.join(limited)}"] if limited else []
 
 
 def markdown(run: Run, *, absolute: bool) -> str:
@@ -180,12 +218,12 @@ def markdown(run: Run, *, absolute: bool) -> str:
         "",
         "; ".join(f"{name} {version}" for name, version in run.versions.items()),
         "",
-        f"{run.rounds} rounds, {facts['date']}. Load average by round: {loads}.",
+        f"{run.rounds} rounds, {facts['date']}, malloc {run.malloc}. Load average: {loads}.",
         f"Noise, by the same work in every process: {spread:.0%}: {verdict}.",
     ]
     readings = SUBJECTS[run.subject].unit.readings
-    for clock, (_, sentence) in readings.items():
-        lines += ["", sentence, "", ratios_table(run, clock)]
+    for clock, reading in readings.items():
+        lines += ["", reading.sentence, "", ratios_table(run, clock)]
     if absolute:
         for clock in readings:
             lines += ["", absolute_table(run, clock)]
@@ -193,6 +231,7 @@ def markdown(run: Run, *, absolute: bool) -> str:
     for (workload, name), cell in run.cells.items():
         if cell.failure is not None:
             lines.append(f"\nFailed: {name}, {workload}: {cell.failure}")
+    lines += _left_out(run) + _limited_by_load(run)
     return "\n".join(lines) + "\n"
 
 
@@ -205,8 +244,10 @@ def document(run: Run) -> dict[str, object]:
             "workload": workload,
             "loop": name,
             "failure": cell.failure,
+            "unavailable": cell.unavailable,
             "wall": [sample.wall for sample in cell.samples.values()],
             "cpu": [sample.cpu for sample in cell.samples.values()],
+            "load_idle": [sample.idle for sample in cell.samples.values()],
         }
         for clock in ("wall", "cpu"):
             times = ratio(run, workload, name, clock)
@@ -218,6 +259,7 @@ def document(run: Run) -> dict[str, object]:
         "versions": run.versions,
         "missing": run.missing,
         "rounds": run.rounds,
+        "malloc": run.malloc,
         "load_average": run.load,
         "noise": {"spread": spread, "verdict": verdict},
         "results": results,

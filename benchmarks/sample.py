@@ -11,14 +11,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import statistics
 import sys
 import time
 from typing import Any
 
-from benchmarks.loops import CONTENDERS, LoopFactory
+from benchmarks.loops import CONTENDERS, Contender, LoopFactory
+from benchmarks.programs import program
 from benchmarks.subjects import SUBJECTS
-from benchmarks.workload import Bench, Stopwatch, Workload
+from benchmarks.workload import Bench, Stopwatch, UnavailableError, Workload
 
 WARM_UP_BATCHES = 2
 LEAST_BATCHES = 3
@@ -61,6 +63,55 @@ def measure(workload: Workload, make_loop: LoopFactory, seconds: float) -> dict[
     }
 
 
+def leave_to_load() -> frozenset[int]:
+    """Give up the last processor, and name it: the load's own, so that the two never share one."""
+    if not hasattr(os, "sched_setaffinity"):
+        return frozenset()
+    mine = os.sched_getaffinity(0)
+    if len(mine) < 2:
+        return frozenset()
+    last = frozenset({max(mine)})
+    os.sched_setaffinity(0, mine - last)
+    return last
+
+
+def measure_once(workload: Workload, contender: Contender, seconds: float) -> dict[str, Any]:
+    """Have a workload measure one contender by itself, for about so many seconds."""
+    load_cpus = leave_to_load()
+    make_loop = contender.load()
+    loop = make_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        bench = Bench(make_loop, loop, workload.size, seconds=seconds, load_cpus=load_cpus)
+        if contender.limit is not None:
+            bench.program = program(contender.limit)
+        gc.collect()
+        workload.run(bench)
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    return {"wall": bench.watch.wall, "cpu": bench.watch.cpu, "batches": 1, "idle": bench.idle}
+
+
+def sample(workload: Workload, contender: Contender, seconds: float) -> dict[str, Any]:
+    """Measure between two readings of the machine's own speed."""
+    watch = Stopwatch()
+    calibrate(watch)
+    try:
+        if workload.once:
+            answer = measure_once(workload, contender, seconds)
+        elif contender.limit is not None:
+            raise UnavailableError("runs in Python only")
+        else:
+            answer = measure(workload, contender.load(), seconds)
+    except (UnavailableError, NotImplementedError) as reason:
+        return {"unavailable": str(reason) or "not implemented"}
+    calibrate(watch)
+    answer["calibration"] = watch.wall
+    answer["preempted"] = max(0.0, watch.wall / watch.cpu - 1.0)
+    return answer
+
+
 def main(arguments: list[str]) -> None:
     """Answer ``version LOOP`` or ``run SUBJECT WORKLOAD LOOP SECONDS``."""
     match arguments:
@@ -69,13 +120,7 @@ def main(arguments: list[str]) -> None:
             answer: dict[str, Any] = {"version": contender.version()}
             contender.load()().close()
         case ["run", subject, name, loop, seconds]:
-            workload = SUBJECTS[subject][name]
-            watch = Stopwatch()
-            calibrate(watch)
-            answer = measure(workload, CONTENDERS[loop].load(), float(seconds))
-            calibrate(watch)
-            answer["calibration"] = watch.wall
-            answer["preempted"] = max(0.0, watch.wall / watch.cpu - 1.0)
+            answer = sample(SUBJECTS[subject][name], CONTENDERS[loop], float(seconds))
         case _:
             raise SystemExit(__doc__)
     sys.stdout.write(json.dumps(answer) + "\n")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from benchmarks.combine import COMBINE
 from benchmarks.core import CORE
 from benchmarks.memory import MEMORY_USE
+from benchmarks.net import NET
 from benchmarks.sync import SYNC
 
 if TYPE_CHECKING:
@@ -17,4 +18,5 @@ SUBJECTS: dict[str, Subject] = {
     "sync": SYNC,
     "combine": COMBINE,
     "memory": MEMORY_USE,
+    "net": NET,
 }

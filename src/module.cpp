@@ -8,9 +8,12 @@
 #include "core/observer.hpp"
 #include "core/task.hpp"
 #include "loop/loop.hpp"
+#include "loop/readiness.hpp"
+#include "net/net.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/function.hpp"
 #include "py/state.hpp"
+#include "streams/streams.hpp"
 #include "sync/sync.hpp"
 
 #include <pybind11/pybind11.h>
@@ -50,7 +53,10 @@ void make_types(pybind::module_& module) {
     require(bucle::core::make_handle_types(m));
     require(bucle::core::make_future_types(m));
     require(bucle::core::make_task_type(m));
+    require(bucle::loop::make_readiness_type(m));
     require(bucle::loop::make_loop_type(m));
+    require(bucle::net::make_datagram_type(m));
+    require(bucle::net::make_pipe_types(m));
     require(bucle::sync::make_lock_type(m));
     require(bucle::sync::make_queue_types(m));
     require(bucle::sync::make_event_type(m));
@@ -66,6 +72,14 @@ void make_types(pybind::module_& module) {
     require(bucle::combine::add_wait(m));
     require(bucle::combine::add_shield(m));
     require(bucle::combine::add_as_completed(m));
+    require(bucle::net::find_python_sockets());
+    require(bucle::net::make_socket_transport_type(m));
+    require(bucle::net::make_listener_type(m));
+    require(bucle::streams::make_reader_type(m));
+    require(bucle::streams::make_writer_type(m));
+    require(bucle::streams::make_protocol_type(m));
+    require(bucle::net::add_sock_methods());
+    require(bucle::net::add_getaddrinfo());
     add_type(module, "Future", state->future_type);
     add_type(module, "Task", state->task_type);
     add_type(module, "Handle", state->handle_type);

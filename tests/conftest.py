@@ -1,4 +1,4 @@
-"""Fixtures shared by all rooms: `impl`, `loop` and `world`, each over stock asyncio and bucle.
+"""Fixtures shared by all rooms: `impl`, `loop`, `world` and `api`, over stock asyncio and bucle.
 
 `--impl stock` runs the control only, which needs no built extension.
 """
@@ -71,3 +71,9 @@ def world(request: pytest.FixtureRequest) -> Iterator[support.World]:
     types, loop = request.param
     with support.world(types, loop) as made:
         yield made
+
+
+@pytest.fixture
+def api(world: support.World) -> Any:
+    """The locks, queues and functions that go with the world's tasks."""
+    return world.api

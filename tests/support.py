@@ -16,6 +16,7 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Implementation:
     def native(self) -> bool:
         return self.name == "bucle"
 
+    @property
+    def api(self) -> Any:
+        return library(self.name)
+
 
 # Taken before anything can install(): the control must stay stock.
 STOCK = Implementation(
@@ -50,6 +55,18 @@ STOCK = Implementation(
     asyncio.TimerHandle,
     asyncio.SelectorEventLoop,
 )
+
+
+STOCK_NAMES = SimpleNamespace(**vars(asyncio))
+
+
+def library(name: str) -> Any:
+    """By asyncio's names: asyncio as it was before anything could install(), or bucle."""
+    if name == "stock":
+        return STOCK_NAMES
+    import bucle
+
+    return bucle
 
 
 def implementation(name: str) -> Implementation:
@@ -76,6 +93,11 @@ class World:
         self.loop = self.loops.new_loop()
         self.errors: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
+
+    @property
+    def api(self) -> Any:
+        """The locks, queues and functions that go with this world's tasks."""
+        return self.types.api
 
     def future(self) -> Any:
         return self.types.Future(loop=self.loop)

@@ -4,7 +4,8 @@
 # PYTHON=3.14 (or a path) chooses the interpreter; one that only the sid folder has is used there. A
 # release build of the extension goes to build/bench-VERSION, apart from the one in python/bucle, so
 # that nobody's rebuild is measured by accident; the peers go into a virtual environment, each
-# where it has a wheel for this machine. Without arguments the subject is core.
+# where it has a wheel for this machine. Without arguments the subject is core. The subject net
+# needs more: the compiled load generator, wrk, and the HTTP servers that have a wheel.
 . "$(dirname "$0")/common.sh"
 wanted=${PYTHON:-$(default_python)}
 python=$(find_python "$wanted") || die "no interpreter $wanted"
@@ -18,16 +19,30 @@ tag=$(tag_of "$python")
 venv=$ROOT/build/venvs/bench-$tag
 into=$ROOT/build/bench-$tag
 peers=(uvloop==0.23.0 zuvloop==0.0.17 rsloop==0.1.66 rloop==0.5.0 aiofastnet==1.2.0)
+servers=(uvicorn==0.54.0 httptools==0.9.0 aiohttp==3.14.5)
 
 BUCLE_INTO=$into "$ROOT/tools/build_inplace" "$python" release >&2
 
-need_venv "$venv" "$python" pip
-if [ "$(cat "$venv/peers.txt" 2>/dev/null)" != "${peers[*]}" ]; then
-    for peer in "${peers[@]}"; do
+# install_where_there LIST PACKAGE...: into the environment, each that has a wheel
+install_where_there() {
+    local package list=$venv/$1.txt
+    shift
+    [ "$(cat "$list" 2>/dev/null)" != "$*" ] || return 0
+    for package in "$@"; do
         "$venv/bin/python" -m pip install -q --no-input --disable-pip-version-check \
-            --only-binary :all: "$peer" >/dev/null 2>&1 || say "no wheel here: $peer"
+            --only-binary :all: "$package" >/dev/null 2>&1 || say "no wheel here: $package"
     done
-    printf '%s\n' "${peers[*]}" >"$venv/peers.txt"
+    printf '%s\n' "$*" >"$list"
+}
+
+need_venv "$venv" "$python" pip
+install_where_there peers "${peers[@]}"
+if [ "$1" = net ]; then
+    install_where_there servers "${servers[@]}"
+    # what is missing is said by the report
+    command -v wrk >/dev/null || (need_apt wrk) || say "no wrk here"
+    export BUCLE_LOAD=$ROOT/build/load-$tag
+    "$ROOT/tools/build_load" "$BUCLE_LOAD"
 fi
 
 cd "$ROOT"

@@ -19,7 +19,8 @@ check() { # NAME COMMAND...
     "$@" || failed+=("$name")
 }
 
-mapfile -t cpp < <(git ls-files -co --exclude-standard 'src/*.[ch]pp' 'tests/cpp/*.[ch]pp')
+mapfile -t cpp < <(git ls-files -co --exclude-standard 'src/*.[ch]pp' 'tests/cpp/*.[ch]pp' \
+    'benchmarks/load/*.[ch]pp')
 mapfile -t shell < <(git ls-files -co --exclude-standard 'tools/*' .ci/run |
     xargs grep -lE '^#!.*bash|shellcheck shell')
 

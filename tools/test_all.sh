@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tools/test_all.sh: the whole proof, about an hour: full lint, the suite on five interpreters with
 # all modules of CPython's own tests, plain and installed, the large example counts on the fastest
-# of the interpreters, both sanitizers, a wheel.
+# of the interpreters, real software on the two main ones, both sanitizers, a wheel.
 #
 # Every step has its turn even if one before it failed; the closing lines say which did, and add
 # up what ran.
@@ -22,6 +22,7 @@ for version in 3.11 3.12 3.13 3.14 3.15; do
     step "tests $version" env BUCLE_EXAMPLES="$([ $version = 3.14 ] && echo large)" \
         tools/test.sh --no-cpp "$version"
 done
+step frameworks tools/frameworks.sh 3.13 3.14
 step asan env PYTHON="$main" tools/sanitize.sh asan
 step tsan tools/sanitize.sh tsan --cpp-only
 step wheel tools/wheel.sh

@@ -1,8 +1,8 @@
 """bucle: asyncio's core, native.
 
-An event loop on libuv, and native futures, tasks, locks, queues and combinators, behind asyncio's
-own names and with asyncio's semantics. `bucle.run(main())` runs on such a loop; `bucle.install()`
-makes asyncio itself native.
+An event loop on libuv, and native futures, tasks, locks, queues, combinators and streams, behind
+asyncio's own names and with asyncio's semantics. `bucle.run(main())` runs on such a loop;
+`bucle.install()` makes asyncio itself native.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from ._core import (
     Queue,
     QueueShutDown,
     Semaphore,
+    StreamReader,
+    StreamReaderProtocol,
+    StreamWriter,
     Task,
     TaskGroup,
     Timeout,
@@ -44,6 +47,7 @@ from ._core import (
     wait,
     wait_for,
 )
+from ._streams import open_connection, open_unix_connection, start_server, start_unix_server
 from .eager import eager_task_factory
 from .installation import install, uninstall
 from .runner import Runner, new_event_loop, run
@@ -68,6 +72,9 @@ __all__ = [
     "QueueShutDown",
     "Runner",
     "Semaphore",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
     "Task",
     "TaskGroup",
     "Timeout",
@@ -81,10 +88,14 @@ __all__ = [
     "install",
     "libuv_version",
     "new_event_loop",
+    "open_connection",
+    "open_unix_connection",
     "run",
     "run_coroutine_threadsafe",
     "shield",
     "sleep",
+    "start_server",
+    "start_unix_server",
     "timeout",
     "timeout_at",
     "to_thread",

@@ -10,6 +10,16 @@ import sys
 from asyncio import events, unix_events
 from typing import Any
 
+# Loading the extension takes the interpreter's lock by PyGILState_Ensure(), which up to 3.11 knows
+# the main interpreter alone: in another one the thread would wait for itself for ever.
+if sys.version_info < (3, 12):
+    try:
+        import _xxsubinterpreters as interpreters
+    except ModuleNotFoundError:
+        interpreters = None
+    if interpreters is not None and interpreters.get_current() != interpreters.get_main():
+        raise ImportError("bucle cannot be imported in a sub-interpreter before CPython 3.12")
+
 # The global of asyncio.tasks that all_tasks() iterates; from 3.14 on all_tasks() is C and reads the
 # interpreter's own list, in which native tasks are registered.
 TASK_REGISTRY: str | None

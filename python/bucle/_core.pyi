@@ -78,6 +78,15 @@ class Timeout(asyncio.Timeout, metaclass=ABCMeta): ...  # type: ignore[misc]
 class TaskGroup(asyncio.TaskGroup, metaclass=ABCMeta): ...
 
 @disjoint_base
+class StreamReader(asyncio.StreamReader, metaclass=ABCMeta): ...
+
+@disjoint_base
+class StreamWriter(asyncio.StreamWriter, metaclass=ABCMeta): ...
+
+@disjoint_base
+class StreamReaderProtocol(asyncio.StreamReaderProtocol, metaclass=ABCMeta): ...
+
+@disjoint_base
 class Handle(asyncio.Handle, metaclass=ABCMeta): ...
 
 @disjoint_base
@@ -385,6 +394,17 @@ class Loop(asyncio.AbstractEventLoop, metaclass=ABCMeta):
     ) -> int: ...
     async def sock_connect(self, sock: socket, address: Any) -> None: ...
     async def sock_accept(self, sock: socket) -> tuple[socket, Any]: ...
+
+@final
+class DatagramTransport(asyncio.transports._FlowControlMixin, asyncio.DatagramTransport):
+    max_size: int
+
+@final
+class ReadPipeTransport(asyncio.ReadTransport):
+    max_size: int
+
+@final
+class WritePipeTransport(asyncio.transports._FlowControlMixin, asyncio.WriteTransport): ...
 
 class QueueShutDown(Exception): ...
 

@@ -30,7 +30,7 @@ def collect() -> dict[str, Any]:
         "libuv": bucle.libuv_version(),
         "extension": _core.__file__,
         "native": {name: _origin(name) for name in _native_names()},
-        "standard_library": ["transports", "servers", "subprocesses", "TLS", "streams"],
+        "standard_library": ["transports", "servers", "subprocesses", "TLS"],
         "event_loop_policy": _compat.HAS_POLICIES,
         "self_test": _core.self_test(),
     }

@@ -17,7 +17,7 @@ from asyncio import base_events, selector_events, unix_events
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
-from . import _compat, _signals
+from . import _compat, _network, _signals
 from ._core import Loop
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ _OWN_METHODS: dict[str, Callable[..., Any]] = {
     "_handle_signal": _signals.handle_signal,
     "add_signal_handler": _signals.add_signal_handler,
     "remove_signal_handler": _signals.remove_signal_handler,
+    **_network.METHODS,
 }
 
 _DEFAULTS = {

@@ -5,12 +5,13 @@
 #include "combine/combine.hpp"
 #include "combine/record.hpp"
 
-#include "base/growable.hpp"
 #include "core/coroutine.hpp"
 #include "core/observer.hpp"
 #include "core/task.hpp"
+#include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "sync/deque.hpp"
 
 namespace bucle::combine {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 struct AsCompleted {
     py::Ref futures; // list of all, until the last has ended
     py::Ref ended;   // list; None stands for a timeout, and for what was read
-    base::Growable<py::Ref> getters;
+    sync::Deque getters;
     py::Ref timer;
     py::Ref observer;
     py::Ref task;        // that called, where the graph of awaits is kept
@@ -32,12 +33,7 @@ struct AsCompleted {
                 return stop;
             }
         }
-        for (const py::Ref& getter : getters) {
-            if (const int stop = getter.visit(visitor, arg); stop != 0) {
-                return stop;
-            }
-        }
-        return 0;
+        return getters.visit(visitor, arg);
     }
     void clear() noexcept {
         futures.reset();
@@ -56,9 +52,8 @@ AsCompleted& fields(PyObject* self) noexcept {
 }
 
 bool wake_next(AsCompleted& all) noexcept {
-    while (!all.getters.empty()) {
-        const py::Ref getter = std::move(all.getters[0]);
-        all.getters.erase(0);
+    while (all.getters.size() > 0) {
+        const py::Ref getter = all.getters.pop_front();
         core::FutureCore& core = *core::future_core(getter.get());
         if (core.pending()) {
             return core::future_set_result(getter.get(), core, Py_None);
@@ -116,16 +111,12 @@ bool on_timeout(PyObject*, PyObject* self) noexcept {
 
 // Waits for its turn; `kept` is the getter.
 core::Step wait_in_line(core::Coroutine& co, AsCompleted& all) noexcept {
-    const py::Ref loop = running_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     co.kept = loop ? core::make_future(loop.get()) : py::Ref();
     if (!co.kept) {
         return core::Step::fail;
     }
-    if (!all.getters.push_back(co.kept.clone())) {
-        PyErr_NoMemory();
-        return core::Step::fail;
-    }
-    return co.wait(co.kept.clone(), 1);
+    return all.getters.push_back(co.kept.get()) ? co.wait(co.kept.clone(), 1) : core::Step::fail;
 }
 
 // An error was thrown in: out of the line, and if a turn had come already the next one gets it.
@@ -133,13 +124,10 @@ bool leave_line(PyObject* getter, AsCompleted& all) noexcept {
     if (core::cancel_any(getter, Py_None) < 0) {
         return false;
     }
-    for (std::size_t i = 0; i < all.getters.size(); ++i) {
-        if (all.getters[i].get() == getter) {
-            all.getters.erase(i);
-            break;
-        }
+    if (!all.getters.remove(getter)) {
+        PyErr_Clear(); // whoever woke it took it out
     }
-    return is_cancelled(getter) != 0 || !all.anything_ended() || wake_next(all);
+    return core::is_cancelled(getter) != 0 || !all.anything_ended() || wake_next(all);
 }
 
 core::Step give_up(core::Coroutine& co, AsCompleted& all, py::Ref error) noexcept {
@@ -159,7 +147,7 @@ core::Step hand_out(py::Ref future, bool resolve, py::Ref& result) noexcept {
         PyErr_SetNone(PyExc_TimeoutError);
         return core::Step::fail;
     }
-    return core::finish_with(result, resolve ? result_of(future.get()) : std::move(future));
+    return core::finish_with(result, resolve ? core::result_of(future.get()) : std::move(future));
 }
 
 // self._wait_for_one(resolve=False), and what __anext__ goes on with: `resolve` is null there.
@@ -254,11 +242,9 @@ bool start_timer(PyObject* self, PyObject* loop, PyObject* timeout) noexcept {
     }
     const py::Ref callback =
         core::make_observer(Py_None, on_timeout, "_AsCompletedIterator._handle_timeout");
-    py::Ref timer =
-        callback ? py::call_method(loop, py::names().call_later, timeout, callback.get(), self)
-                 : py::Ref();
-    fields(self).timer = std::move(timer);
-    return static_cast<bool>(fields(self).timer);
+    return callback &&
+           keep_timer(fields(self).timer,
+                      py::call_method(loop, py::names().call_later, timeout, callback.get(), self));
 }
 
 bool start(PyObject* self, PyObject* given, PyObject* timeout) noexcept {

@@ -8,58 +8,6 @@
 #include "py/error.hpp"
 
 namespace bucle::combine {
-namespace {
-
-core::FutureCore* native(PyObject* future) noexcept {
-    return core::waits_natively(future) ? core::future_core(future) : nullptr;
-}
-
-int truth(py::Ref answer) noexcept {
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
-}
-
-} // namespace
-
-int is_done(PyObject* future) noexcept {
-    if (const core::FutureCore* const core = native(future)) {
-        return core->pending() ? 0 : 1;
-    }
-    return truth(py::call_method(future, py::names().done));
-}
-
-int is_cancelled(PyObject* future) noexcept {
-    if (const core::FutureCore* const core = native(future)) {
-        return core->state == core::FutureState::cancelled ? 1 : 0;
-    }
-    return truth(py::call_method(future, py::names().cancelled));
-}
-
-py::Ref exception_of(PyObject* future) noexcept {
-    core::FutureCore* const core = native(future);
-    if (core == nullptr || core->state != core::FutureState::finished) {
-        return py::call_method(future, py::names().exception);
-    }
-    core->log_traceback = false;
-    return py::Ref::borrow(core->exception ? core->exception.get() : Py_None);
-}
-
-py::Ref result_of(PyObject* future) noexcept {
-    core::FutureCore* const core = native(future);
-    return core == nullptr ? py::call_method(future, py::names().result)
-                           : core::future_result(future, *core);
-}
-
-py::Ref cancelled_error_of(PyObject* future) noexcept {
-    core::FutureCore* const core = native(future);
-    return core == nullptr
-               ? py::Ref::steal(PyObject_CallMethod(future, "_make_cancelled_error", nullptr))
-               : core::make_cancelled_error(*core);
-}
-
-bool mark_retrieved(PyObject* future) noexcept {
-    const int cancelled = is_cancelled(future);
-    return cancelled > 0 || (cancelled == 0 && exception_of(future));
-}
 
 bool add_edge(PyObject* future, PyObject* waiter) noexcept {
     if (waiter == nullptr) {
@@ -93,18 +41,21 @@ bool find_waiter(PyObject* loop, py::Ref& waiter) noexcept {
     return true;
 }
 
-py::Ref running_loop() noexcept {
-    py::Ref loop = py::abi::running_loop();
-    if (!loop && PyErr_Occurred() == nullptr) {
-        py::raise_runtime_error("no running event loop");
-    }
-    return loop;
-}
-
 py::Ref event_loop() noexcept {
     py::Ref loop = py::abi::running_loop();
     return loop || PyErr_Occurred() != nullptr ? std::move(loop)
                                                : py::call(py::state().get_event_loop);
+}
+
+bool keep_timer(py::Ref& place, py::Ref handle) noexcept {
+    const bool made = static_cast<bool>(handle);
+    place = handle == Py_None ? py::Ref() : std::move(handle);
+    return made;
+}
+
+bool release(PyObject* waiter) noexcept {
+    core::FutureCore& core = *core::future_core(waiter);
+    return !core.pending() || core::future_set_result(waiter, core, Py_None);
 }
 
 py::Ref create_future(PyObject* loop) noexcept {
@@ -153,8 +104,8 @@ py::Ref ensure_future(PyObject* object, PyObject* loop) noexcept {
         if (running || PyErr_Occurred() != nullptr) {
             return running ? start(object, running.get()) : py::Ref();
         }
-    } else if (const core::FutureCore* const core = native(object);
-               core != nullptr && (loop == nullptr || core->loop.get() == loop)) {
+    } else if (core::waits_natively(object) &&
+               (loop == nullptr || core::future_core(object)->loop.get() == loop)) {
         return py::Ref::borrow(object);
     }
     return ensure_by_asyncio(object, loop);
@@ -173,14 +124,14 @@ int is_coroutine(PyObject* object) noexcept {
     }
     return PyCoro_CheckExact(object) || core::is_native_coroutine(object)
                ? 1
-               : truth(py::call(py::state().iscoroutine, object));
+               : py::truth_of(py::call(py::state().iscoroutine, object));
 }
 
 int is_future_or_coroutine(PyObject* object) noexcept {
     if (PyList_CheckExact(object) || PyTuple_CheckExact(object) || PyAnySet_CheckExact(object)) {
         return 0;
     }
-    const int future = truth(py::call(py::state().isfuture, object));
+    const int future = py::truth_of(py::call(py::state().isfuture, object));
     return future != 0 ? future : is_coroutine(object);
 }
 

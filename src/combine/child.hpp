@@ -1,22 +1,10 @@
-// What the combinators ask of the futures that they wait for: of native ones by their fields, of
-// all others (a user's subclass, asyncio's own, a duck) by asyncio's names.
+// What the combinators do with the futures that they are given, and with their loops, beside what
+// core/any_future.hpp has.
 #pragma once
 
-#include "core/future.hpp"
+#include "core/any_future.hpp"
 
 namespace bucle::combine {
-
-// 1, 0, or -1 with an error set.
-[[nodiscard]] int is_done(PyObject* future) noexcept;
-[[nodiscard]] int is_cancelled(PyObject* future) noexcept;
-
-// future.exception() and future.result() of one that is done: what they give counts as retrieved.
-py::Ref exception_of(PyObject* future) noexcept;
-py::Ref result_of(PyObject* future) noexcept;
-// future._make_cancelled_error()
-py::Ref cancelled_error_of(PyObject* future) noexcept;
-// Its exception, if it has one, was seen.
-[[nodiscard]] bool mark_retrieved(PyObject* future) noexcept;
 
 // The graph of who awaits whom (3.14 and later). `waiter`: a task, or null for nobody.
 [[nodiscard]] bool add_edge(PyObject* future, PyObject* waiter) noexcept;
@@ -24,9 +12,15 @@ py::Ref cancelled_error_of(PyObject* future) noexcept;
 // The task that runs in `loop`, where asyncio keeps the graph; null for nobody. False: an error.
 [[nodiscard]] bool find_waiter(PyObject* loop, py::Ref& waiter) noexcept;
 
-// asyncio.get_running_loop() and get_event_loop(); null with an error set.
-py::Ref running_loop() noexcept;
+// asyncio.get_event_loop(); null with an error set.
 py::Ref event_loop() noexcept;
+
+// Keeps what call_later() of anybody's loop gave: nothing where that is None. False: an error is
+// set.
+[[nodiscard]] bool keep_timer(py::Ref& place, py::Ref handle) noexcept;
+
+// _release_waiter(waiter), of a native future.
+[[nodiscard]] bool release(PyObject* waiter) noexcept;
 
 // loop.create_future()
 py::Ref create_future(PyObject* loop) noexcept;

@@ -65,7 +65,8 @@ PyObject* no_body(py::Function&, PyObject* const*) noexcept {
 }
 
 PyObject* current_task(py::Function&, PyObject* const* args) noexcept {
-    const py::Ref loop = args[0] == Py_None ? running_loop() : py::Ref::borrow(args[0]);
+    const py::Ref loop =
+        args[0] == Py_None ? py::abi::require_running_loop() : py::Ref::borrow(args[0]);
     return loop ? py::abi::current_task(loop.get()).release() : nullptr;
 }
 

@@ -26,12 +26,12 @@ py::Ref cancelled_result(PyObject* child) noexcept {
 }
 
 py::Ref outcome_of(PyObject* child) noexcept {
-    const int cancelled = is_cancelled(child);
+    const int cancelled = core::is_cancelled(child);
     if (cancelled != 0) {
         return cancelled > 0 ? cancelled_result(child) : py::Ref();
     }
-    py::Ref exception = exception_of(child);
-    return exception.get() == Py_None ? result_of(child) : std::move(exception);
+    py::Ref exception = core::exception_of(child);
+    return exception.get() == Py_None ? core::result_of(child) : std::move(exception);
 }
 
 bool settle(PyObject* outer, Gathering& gathering) noexcept {
@@ -50,7 +50,7 @@ bool settle(PyObject* outer, Gathering& gathering) noexcept {
         return results && core::future_set_result(outer, core, results.get());
     }
     // A cancellation of the whole is passed on, whatever return_exceptions says.
-    const py::Ref error = cancelled_error_of(last.get());
+    const py::Ref error = core::cancelled_error_of(last.get());
     return error && core::future_set_exception(outer, core, error.get());
 }
 
@@ -75,13 +75,13 @@ bool hear(PyObject* outer, PyObject* child) noexcept {
     }
     core::FutureCore& core = *core::future_core(outer);
     if (!core.initialized() || !core.pending()) {
-        return mark_retrieved(child);
+        return core::mark_retrieved(child);
     }
     if (!gathering.return_exceptions) {
-        const int cancelled = is_cancelled(child);
+        const int cancelled = core::is_cancelled(child);
         const py::Ref error = cancelled < 0   ? py::Ref()
-                              : cancelled > 0 ? cancelled_error_of(child)
-                                              : exception_of(child);
+                              : cancelled > 0 ? core::cancelled_error_of(child)
+                                              : core::exception_of(child);
         if (!error) {
             return false;
         }
@@ -200,8 +200,7 @@ class Gatherer {
 
     [[nodiscard]] bool run() noexcept {
         Gathering& gathering = gathering_of(outer_);
-        const bool records = py::state().combine.awaits_are_recorded;
-        if (records) {
+        if (py::state().combine.gather_asks_for_loop) {
             loop_ = py::abi::running_loop();
             if (loop_ ? !find_waiter(loop_.get(), gathering.waiter) : PyErr_Occurred() != nullptr) {
                 return false;
@@ -250,7 +249,7 @@ class Gatherer {
     // that ended in their eager first step is done when it is returned.
     bool observe(PyObject* child) noexcept {
         if (py::state().combine.gather_settles_at_once) {
-            const int done = is_done(child);
+            const int done = core::is_done(child);
             if (done != 0) {
                 done_ = done > 0 && !done_ ? py::Ref::steal(PyList_New(0)) : std::move(done_);
                 return done > 0 && done_ && PyList_Append(done_.get(), child) == 0;
@@ -300,6 +299,7 @@ bool add_gather(PyObject* module) noexcept {
     static const py::FunctionRow kRows[] = {{"gather", gather}, {nullptr, nullptr}};
     py::CombineRules& rules = py::state().combine;
     rules.gather_settles_at_once = py::twin_mentions("asyncio.tasks", "gather", "done");
+    rules.gather_asks_for_loop = py::twin_mentions("asyncio.tasks", "gather", "_get_running_loop");
     rules.awaits_are_recorded =
         py::twin_mentions("asyncio.tasks", "gather", "future_add_to_awaited_by");
     return make_gathering_future_type(module) &&

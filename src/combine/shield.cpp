@@ -37,29 +37,17 @@ struct Shield {
     }
 };
 
-bool set(PyObject* outer, PyObject* result, PyObject* exception) noexcept {
-    const bool failed = exception != Py_None;
-    if (!core::is_exact_native(outer)) {
-        const py::Names& names = py::names();
-        return static_cast<bool>(py::call_method(
-            outer, failed ? names.set_exception : names.set_result, failed ? exception : result));
-    }
-    core::FutureCore& core = *core::future_core(outer);
-    return failed ? core::future_set_exception(outer, core, exception)
-                  : core::future_set_result(outer, core, result);
-}
-
 bool copy_outcome(PyObject* inner, PyObject* outer) noexcept {
-    const int cancelled = is_cancelled(inner);
+    const int cancelled = core::is_cancelled(inner);
     if (cancelled != 0) {
         return cancelled > 0 && py::call_method(outer, py::names().cancel);
     }
-    const py::Ref exception = exception_of(inner);
+    const py::Ref exception = core::exception_of(inner);
     if (!exception || exception.get() != Py_None) {
-        return exception && set(outer, nullptr, exception.get());
+        return exception && core::set_exception_of(outer, exception.get());
     }
-    const py::Ref result = result_of(inner);
-    return result && set(outer, result.get(), Py_None);
+    const py::Ref result = core::result_of(inner);
+    return result && core::set_result_of(outer, result.get());
 }
 
 bool inner_done(PyObject* self, PyObject* inner) noexcept {
@@ -67,9 +55,10 @@ bool inner_done(PyObject* self, PyObject* inner) noexcept {
     if (!outer) {
         return true;
     }
-    const int gone = is_cancelled(outer.get());
+    const int gone = core::is_cancelled(outer.get());
     if (gone != 0) {
-        return gone > 0 && (py::state().combine.awaits_are_recorded || mark_retrieved(inner));
+        return gone > 0 &&
+               (!py::state().combine.shield_marks_retrieved || core::mark_retrieved(inner));
     }
     return copy_outcome(inner, outer.get());
 }
@@ -81,8 +70,8 @@ bool clear_awaited_by(PyObject* self, PyObject* inner) noexcept {
 
 // Some versions tell of the exception of an inner future that nobody waits for any more.
 bool tell_of_exception(PyObject*, PyObject* inner) noexcept {
-    const int cancelled = is_cancelled(inner);
-    const py::Ref exception = cancelled == 0 ? exception_of(inner) : py::none();
+    const int cancelled = core::is_cancelled(inner);
+    const py::Ref exception = cancelled == 0 ? core::exception_of(inner) : py::none();
     if (cancelled < 0 || !exception || exception.get() == Py_None) {
         return cancelled >= 0 && exception;
     }
@@ -121,7 +110,7 @@ bool outer_done(PyObject* self, PyObject*) noexcept {
     const py::Ref inner = std::move(shield.inner);
     const py::Ref on_inner = std::move(shield.on_inner);
     const py::Ref drops_edge = std::move(shield.drops_edge);
-    const int done = inner ? is_done(inner.get()) : 1;
+    const int done = inner ? core::is_done(inner.get()) : 1;
     if (done != 0) {
         return done > 0;
     }
@@ -135,15 +124,15 @@ bool record_wait(PyObject* record, PyObject* loop, PyObject* inner) noexcept {
     if (!find_waiter(loop, fields.waiter) || !fields.waiter) {
         return !PyErr_Occurred();
     }
-    fields.drops_edge = core::make_observer(record, clear_awaited_by,
-                                            "shield.<locals>._clear_awaited_by_callback");
+    fields.drops_edge =
+        core::make_observer(record, clear_awaited_by, "shield.<locals>._clear_awaited_by_callback");
     return fields.drops_edge && add_edge(inner, fields.waiter.get()) &&
            core::observe(inner, fields.drops_edge.get());
 }
 
 PyObject* shield(py::Function&, PyObject* const* args) noexcept {
     py::Ref inner = ensure_future(args[0], nullptr);
-    const int done = inner ? is_done(inner.get()) : -1;
+    const int done = inner ? core::is_done(inner.get()) : -1;
     if (done != 0) {
         return done > 0 ? inner.release() : nullptr;
     }
@@ -176,6 +165,10 @@ PyObject* shield(py::Function&, PyObject* const* args) noexcept {
 bool add_shield(PyObject* module) noexcept {
     static const py::FunctionRow kRows[] = {{"shield", shield}, {nullptr, nullptr}};
     py::State& state = py::state();
+    // Both versions of the callback ask for the exception; the one that marks it asks twice, first
+    // before it cancels.
+    state.combine.shield_marks_retrieved = py::twin_mentions_first(
+        "asyncio.tasks", "shield._inner_done_callback", "exception", "cancel");
     state.combine.shield_tells = py::twin_mentions("asyncio.tasks", "shield", "_log_on_exception");
     state.shield_type = make_record_type<Shield>(module, "bucle.shield_record");
     return state.shield_type != nullptr && py::add_module_functions(module, "asyncio.tasks", kRows);

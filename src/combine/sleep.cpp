@@ -31,14 +31,8 @@ bool check_number(PyObject* delay) noexcept {
 }
 
 core::Step start_timer(core::Coroutine& co) noexcept {
-    const py::Ref loop = py::abi::running_loop();
-    if (!loop) {
-        if (PyErr_Occurred() == nullptr) {
-            py::raise_runtime_error("no running event loop");
-        }
-        return core::Step::fail;
-    }
-    py::Ref future = core::make_future(loop.get());
+    const py::Ref loop = py::abi::require_running_loop();
+    py::Ref future = loop ? core::make_future(loop.get()) : py::Ref();
     if (!future) {
         return core::Step::fail;
     }
@@ -72,8 +66,7 @@ PyObject* set_result_unless_cancelled(py::Function&, PyObject* const* args) noex
     core::FutureCore* const future =
         core::is_exact_future(args[0]) ? core::future_core(args[0]) : nullptr;
     if (future == nullptr) {
-        const py::Ref cancelled = py::call_method(args[0], py::names().cancelled);
-        const int truth = cancelled ? PyObject_IsTrue(cancelled.get()) : -1;
+        const int truth = py::truth_of(py::call_method(args[0], py::names().cancelled));
         return truth != 0 ? (truth < 0 ? nullptr : py::new_ref(Py_None))
                           : py::call_method(args[0], py::names().set_result, args[1]).release();
     }

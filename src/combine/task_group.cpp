@@ -2,14 +2,17 @@
 #include "combine/task_group.hpp"
 
 #include "combine/combine.hpp"
-#include "combine/timeout.hpp"
-#include "core/task.hpp"
+#include "core/any_future.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
-#include "sync/waiter.hpp"
 
 namespace bucle::combine {
+namespace {
+
+constexpr const char* kEntered = "_entered";
+
+} // namespace
 
 int TaskGroup::visit(visitproc visitor, void* arg) const noexcept {
     for (const py::Ref* ref : {&loop, &parent_task, &tasks, &errors, &base_error, &on_completed,
@@ -26,6 +29,14 @@ void TaskGroup::clear() noexcept {
                          &observer, &outer_cancel}) {
         ref->reset();
     }
+}
+
+bool is_initialized(PyObject* self) noexcept {
+    if (!group_of(self).entered.missing()) {
+        return true;
+    }
+    py::raise_no_attribute(self, kEntered);
+    return false;
 }
 
 PyObject* tasks_of(TaskGroup& group) noexcept {
@@ -54,8 +65,7 @@ int is_base_error(PyObject* self, PyObject* error) noexcept {
     if (is_exact_group(self)) [[likely]] {
         return py::is_exit_exception(error) ? 1 : 0;
     }
-    const py::Ref answer = py::call_method(self, py::names()._is_base_error, error);
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
+    return py::truth_of(py::call_method(self, py::names()._is_base_error, error));
 }
 
 bool request_parent_cancel(TaskGroup& group) noexcept {
@@ -82,7 +92,7 @@ bool abort_tasks(TaskGroup& group) noexcept {
         return false;
     }
     while (const py::Ref task = py::Ref::steal(PyIter_Next(each.get()))) {
-        const int done = sync::is_done(task.get());
+        const int done = core::is_done(task.get());
         if (done < 0 || (done == 0 && !py::call_method(task.get(), py::names().cancel))) {
             return false;
         }
@@ -92,9 +102,9 @@ bool abort_tasks(TaskGroup& group) noexcept {
 
 // The first half of cancel(), which a group that was cancelled before it is entered makes up for.
 bool cancel_group(PyObject* self, TaskGroup& group) noexcept {
-    if (!group.entered) {
+    if (!group.entered.on()) {
         group.cancel_on_enter = true;
-        return true;
+        return is_initialized(self);
     }
     const int has_tasks = group.exiting ? group.has_tasks() : 1;
     if (has_tasks <= 0 || group.aborting) {
@@ -107,12 +117,14 @@ bool cancel_group(PyObject* self, TaskGroup& group) noexcept {
 core::Step enter(core::Coroutine& co, py::Ref, py::Ref, py::Ref& result) noexcept {
     PyObject* const self = co.arguments[0].get();
     TaskGroup& group = group_of(self);
-    if (group.entered) {
-        PyErr_Format(PyExc_RuntimeError, "TaskGroup %R has already been entered", self);
+    if (!group.entered.off()) {
+        if (is_initialized(self)) {
+            PyErr_Format(PyExc_RuntimeError, "TaskGroup %R has already been entered", self);
+        }
         return core::Step::fail;
     }
     if (!group.loop) {
-        group.loop = require_loop();
+        group.loop = py::abi::require_running_loop();
     }
     py::Ref parent = group.loop ? py::abi::current_task(group.loop.get()) : py::Ref();
     if (!parent) {
@@ -134,7 +146,8 @@ core::Step enter(core::Coroutine& co, py::Ref, py::Ref, py::Ref& result) noexcep
 
 PyObject* init(py::Function&, PyObject* const* args) noexcept {
     TaskGroup& group = group_of(args[0]);
-    group.entered = group.exiting = group.aborting = false;
+    group.entered = false;
+    group.exiting = group.aborting = false;
     group.parent_cancel_requested = group.cancel_on_enter = false;
     group.clear();
     Py_RETURN_NONE;
@@ -160,37 +173,12 @@ const py::FunctionRow kFunctions[] = {
     {nullptr, nullptr},
 };
 
-template <bool TaskGroup::* Flag>
-PyObject* get_flag(PyObject* self, void*) noexcept {
-    return PyBool_FromLong(group_of(self).*Flag);
-}
-
-template <bool TaskGroup::* Flag>
-int set_flag(PyObject* self, PyObject* value, void*) noexcept {
-    const int truth = value == nullptr ? 0 : PyObject_IsTrue(value);
-    if (truth >= 0) {
-        group_of(self).*Flag = truth != 0;
-    }
-    return truth < 0 ? -1 : 0;
-}
-
-template <py::Ref TaskGroup::* Field>
-PyObject* get_field(PyObject* self, void*) noexcept {
-    return py::value_or_none((group_of(self).*Field).get());
-}
-
-template <py::Ref TaskGroup::* Field>
-int set_field(PyObject* self, PyObject* value, void*) noexcept {
-    group_of(self).*Field = value == Py_None ? py::Ref() : py::Ref::borrow(value);
-    return 0;
-}
-
 PyObject* get_tasks(PyObject* self, void*) noexcept {
-    return py::Ref::borrow(tasks_of(group_of(self))).release();
+    return is_initialized(self) ? py::Ref::borrow(tasks_of(group_of(self))).release() : nullptr;
 }
 
 PyObject* get_errors(PyObject* self, void*) noexcept {
-    return py::Ref::borrow(errors_of(group_of(self))).release();
+    return is_initialized(self) ? py::Ref::borrow(errors_of(group_of(self))).release() : nullptr;
 }
 
 template <py::Ref TaskGroup::* Field>
@@ -199,30 +187,29 @@ int set_container(PyObject* self, PyObject* value, void*) noexcept {
     return 0;
 }
 
+using sync::optional_property;
+using sync::property;
 using G = TaskGroup;
 
 PyGetSetDef kProperties[] = {
-    {"_entered", get_flag<&G::entered>, set_flag<&G::entered>, nullptr, nullptr},
-    {"_exiting", get_flag<&G::exiting>, set_flag<&G::exiting>, nullptr, nullptr},
-    {"_aborting", get_flag<&G::aborting>, set_flag<&G::aborting>, nullptr, nullptr},
-    {"_parent_cancel_requested", get_flag<&G::parent_cancel_requested>,
-     set_flag<&G::parent_cancel_requested>, nullptr, nullptr},
-    {"_loop", get_field<&G::loop>, set_field<&G::loop>, nullptr, nullptr},
-    {"_parent_task", get_field<&G::parent_task>, set_field<&G::parent_task>, nullptr, nullptr},
-    {"_base_error", get_field<&G::base_error>, set_field<&G::base_error>, nullptr, nullptr},
-    {"_on_completed_fut", get_field<&G::on_completed>, set_field<&G::on_completed>, nullptr,
-     nullptr},
+    property<G, &G::entered>(kEntered),
+    property<G, &G::exiting>("_exiting"),
+    property<G, &G::aborting>("_aborting"),
+    property<G, &G::parent_cancel_requested>("_parent_cancel_requested"),
+    optional_property<G, &G::loop>("_loop"),
+    optional_property<G, &G::parent_task>("_parent_task"),
+    optional_property<G, &G::base_error>("_base_error"),
+    optional_property<G, &G::on_completed>("_on_completed_fut"),
     {"_tasks", get_tasks, set_container<&G::tasks>, nullptr, nullptr},
     {"_errors", get_errors, set_container<&G::errors>, nullptr, nullptr},
     {"__dict__", sync::get_dict, sync::set_dict, nullptr, kProperties},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
+    sync::kEndOfProperties,
 };
 
 // Where cancel() is.
 PyGetSetDef kCancelProperties[] = {
-    {"_cancel_on_enter", get_flag<&G::cancel_on_enter>, set_flag<&G::cancel_on_enter>, nullptr,
-     nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
+    property<G, &G::cancel_on_enter>("_cancel_on_enter"),
+    sync::kEndOfProperties,
 };
 
 void find_rules(py::TaskGroupRules& rules) noexcept {

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "core/coroutine.hpp"
-#include "sync/primitive.hpp"
+#include "sync/properties.hpp"
 
 namespace bucle::combine {
 
@@ -22,7 +22,7 @@ struct TaskGroup {
     py::Ref on_completed; // the future that the block's end waits for
     py::Ref observer;
     py::Ref outer_cancel; // the last one that came while the block waited for its tasks
-    bool entered = false;
+    sync::Flag entered;
     bool exiting = false;
     bool aborting = false;
     bool parent_cancel_requested = false;
@@ -47,6 +47,9 @@ inline TaskGroup& group_of(PyObject* self) noexcept {
 inline bool is_exact_group(PyObject* self) noexcept {
     return Py_TYPE(self) == py::state().task_group_type;
 }
+
+// False with an AttributeError set: __init__ never ran. For who finds it not to be entered.
+[[nodiscard]] bool is_initialized(PyObject* self) noexcept;
 
 // The set and the list, made if need be (borrowed); null with an error set.
 PyObject* tasks_of(TaskGroup& group) noexcept;

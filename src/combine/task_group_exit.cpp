@@ -49,8 +49,7 @@ bool take_back(TaskGroup& group, py::Ref& propagate) noexcept {
 bool cancel_parent_again(TaskGroup& group) noexcept {
     const py::Names& names = py::names();
     const py::Ref parent = py::Ref::borrow(group.parent());
-    const py::Ref count = py::call_method(parent.get(), names.cancelling);
-    const int cancelling = count ? PyObject_IsTrue(count.get()) : -1;
+    const int cancelling = py::truth_of(py::call_method(parent.get(), names.cancelling));
     return cancelling == 0 || (cancelling > 0 && py::call_method(parent.get(), names.uncancel) &&
                                py::call_method(parent.get(), names.cancel));
 }
@@ -108,6 +107,9 @@ Step conclude(Coroutine& co, TaskGroup& group, py::Ref& result) noexcept {
 
 bool begin(Coroutine& co, TaskGroup& group) noexcept {
     PyObject* const self = co.arguments[0].get();
+    if (!is_initialized(self)) {
+        return false;
+    }
     group.exiting = true;
     if (error_given(co) != Py_None) {
         const int base = is_base_error(self, error_given(co));

@@ -1,11 +1,10 @@
 // The tasks of a TaskGroup: making one, and what its end does to the group.
+#include "combine/child.hpp"
 #include "combine/task_group.hpp"
 #include "core/observer.hpp"
 #include "core/task.hpp"
-#include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
-#include "sync/waiter.hpp"
 
 namespace bucle::combine {
 namespace {
@@ -30,18 +29,8 @@ bool change_tasks(TaskGroup& group, int (*change)(PyObject*, PyObject*), PyObjec
 
 bool wake_block(TaskGroup& group) noexcept {
     const py::Ref completed = group.on_completed.clone();
-    const int done = sync::is_done(completed.get());
-    return done == 0 ? sync::wake(completed.get(), Py_True) : done > 0;
-}
-
-// The exception of a task that is done and not cancelled, None if none; null with an error set.
-py::Ref exception_of(PyObject* task) noexcept {
-    if (core::is_exact_native(task)) [[likely]] {
-        core::FutureCore& core = *core::future_core(task);
-        core.log_traceback = false;
-        return core.exception ? core.exception.clone() : py::none();
-    }
-    return py::call_method(task, py::names().exception);
+    const int done = core::is_done(completed.get());
+    return done == 0 ? core::set_result_of(completed.get(), Py_True) : done > 0;
 }
 
 bool note_failure(PyObject* self, PyObject* task, PyObject* error) noexcept {
@@ -57,7 +46,7 @@ bool note_failure(PyObject* self, PyObject* task, PyObject* error) noexcept {
         group.base_error = py::Ref::borrow(error);
     }
     const py::Ref parent = py::Ref::borrow(group.parent());
-    const int over = sync::is_done(parent.get());
+    const int over = core::is_done(parent.get());
     if (over != 0) {
         return over > 0 && tell_handler(group, task, error);
     }
@@ -70,22 +59,18 @@ bool on_task_done(PyObject* self, PyObject* task) noexcept {
     if (group.tasks && !change_tasks(group, PySet_Discard, py::names().discard, task)) {
         return false;
     }
-    if (py::state().task_group_rules.adds_edges) {
-        PyObject* const parent = group.parent();
-        if (core::is_exact_native(task) ? !py::abi::discard_awaited_by(task, parent)
-                                        : !py::abi::discard_awaited_by_any(task, parent)) {
-            return false;
-        }
+    if (py::state().task_group_rules.adds_edges && !drop_edge(task, group.parent())) {
+        return false;
     }
     const int has_tasks = group.on_completed ? group.has_tasks() : 1;
     if (has_tasks < 0 || (has_tasks == 0 && !wake_block(group))) {
         return false;
     }
-    const int cancelled = sync::is_cancelled(task);
+    const int cancelled = core::is_cancelled(task);
     if (cancelled != 0) {
         return cancelled > 0;
     }
-    const py::Ref error = exception_of(task);
+    const py::Ref error = core::exception_of(task);
     return error && (error == Py_None || note_failure(self, task, error.get()));
 }
 
@@ -130,12 +115,6 @@ py::Ref refuse(PyObject* self, PyObject* coro, const char* text) noexcept {
     return {};
 }
 
-bool add_edge(TaskGroup& group, PyObject* task) noexcept {
-    return core::is_exact_native(task) && core::is_exact_native(group.parent())
-               ? py::abi::add_awaited_by(task, group.parent())
-               : py::abi::add_awaited_by_any(task, group.parent());
-}
-
 bool hang_on(PyObject* self, TaskGroup& group, PyObject* task) noexcept {
     if (!is_exact_group(self)) {
         const py::Ref callback = py::get_attr(self, py::names()._on_task_done);
@@ -151,14 +130,14 @@ bool hang_on(PyObject* self, TaskGroup& group, PyObject* task) noexcept {
 bool adopt(PyObject* self, TaskGroup& group, PyObject* task) noexcept {
     const py::TaskGroupRules& rules = py::state().task_group_rules;
     if (rules.sees_done_at_once) {
-        const int done = sync::is_done(task);
+        const int done = core::is_done(task);
         if (done != 0) {
             return done > 0 && (is_exact_group(self) ? on_task_done(self, task)
                                                      : static_cast<bool>(py::call_method(
                                                            self, py::names()._on_task_done, task)));
         }
     }
-    if (rules.adds_edges && !add_edge(group, task)) {
+    if (rules.adds_edges && !add_edge(task, group.parent())) {
         return false;
     }
     PyObject* const tasks = tasks_of(group);
@@ -167,7 +146,7 @@ bool adopt(PyObject* self, TaskGroup& group, PyObject* task) noexcept {
         return false;
     }
     if (rules.cancels_late && group.aborting) {
-        const int done = sync::is_done(task);
+        const int done = core::is_done(task);
         return done != 0 ? done > 0 : static_cast<bool>(py::call_method(task, py::names().cancel));
     }
     return true;
@@ -178,8 +157,10 @@ bool adopt(PyObject* self, TaskGroup& group, PyObject* task) noexcept {
 PyObject* group_create_task(py::Function& function, PyObject* const* args) noexcept {
     PyObject* const self = args[0];
     TaskGroup& group = group_of(self);
-    if (!group.entered) {
-        return refuse(self, args[1], "TaskGroup %R has not been entered").release();
+    if (!group.entered.on()) {
+        return is_initialized(self)
+                   ? refuse(self, args[1], "TaskGroup %R has not been entered").release()
+                   : nullptr;
     }
     const int has_tasks = group.exiting ? group.has_tasks() : 1;
     if (has_tasks < 0) {

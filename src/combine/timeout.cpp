@@ -2,6 +2,7 @@
 // timer's callback is the native method with the object for its argument: no bound method is made.
 #include "combine/timeout.hpp"
 
+#include "combine/child.hpp"
 #include "combine/combine.hpp"
 #include "core/coroutine.hpp"
 #include "core/handle.hpp"
@@ -9,14 +10,14 @@
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
-#include "sync/primitive.hpp"
+#include "sync/properties.hpp"
 
 #include <array>
 
 namespace bucle::combine {
 namespace {
 
-enum class State : std::uint8_t { created, entered, expiring, expired, exited };
+enum class State : std::uint8_t { missing, created, entered, expiring, expired, exited };
 
 struct Timeout {
     py::Ref when; // null: None
@@ -49,7 +50,9 @@ struct StateName {
     const char* value; // of the member
 };
 
-constexpr std::array<StateName, 5> kStates = {{{"CREATED", "created"},
+// The first: __init__ never ran.
+constexpr std::array<StateName, 6> kStates = {{{"", ""},
+                                               {"CREATED", "created"},
                                                {"ENTERED", "active"},
                                                {"EXPIRING", "expiring"},
                                                {"EXPIRED", "expired"},
@@ -57,6 +60,14 @@ constexpr std::array<StateName, 5> kStates = {{{"CREATED", "created"},
 
 const StateName& name_of(State state) noexcept {
     return kStates.at(static_cast<std::size_t>(state));
+}
+
+bool has_state(PyObject* self) noexcept {
+    if (timeout_of(self).state != State::missing) {
+        return true;
+    }
+    py::raise_no_attribute(self, "_state");
+    return false;
 }
 
 bool cancel_handler(Timeout& timeout) noexcept {
@@ -76,20 +87,22 @@ bool arm(PyObject* self, Timeout& timeout, PyObject* loop) noexcept {
     const py::State& state = py::state();
     if (Py_TYPE(self) == state.timeout_type) [[likely]] {
         PyObject* const expire = state.timeout_expire;
-        timeout.handler = over > 0 ? py::call_method(loop, names.call_soon, expire, self)
-                                   : core::call_at(loop, when.get(), expire, self);
-    } else {
-        const py::Ref expire = py::get_attr(self, names._on_timeout);
-        timeout.handler = !expire ? py::Ref()
-                          : over > 0
-                              ? py::call_method(loop, names.call_soon, expire.get())
-                              : py::call_method(loop, names.call_at, when.get(), expire.get());
+        return keep_timer(timeout.handler,
+                          over > 0 ? py::call_method(loop, names.call_soon, expire, self)
+                                   : core::call_at(loop, when.get(), expire, self));
     }
-    return static_cast<bool>(timeout.handler);
+    const py::Ref expire = py::get_attr(self, names._on_timeout);
+    return expire &&
+           keep_timer(timeout.handler,
+                      over > 0 ? py::call_method(loop, names.call_soon, expire.get())
+                               : py::call_method(loop, names.call_at, when.get(), expire.get()));
 }
 
 bool set_deadline(PyObject* self, Timeout& timeout, PyObject* when) noexcept {
     if (timeout.state != State::entered) {
+        if (!has_state(self)) {
+            return false;
+        }
         if (timeout.state == State::created) {
             py::raise_runtime_error("Timeout has not been entered");
         } else {
@@ -105,7 +118,7 @@ bool set_deadline(PyObject* self, Timeout& timeout, PyObject* when) noexcept {
     if (!timeout.when) {
         return true;
     }
-    const py::Ref loop = require_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     return loop && arm(self, timeout, loop.get());
 }
 
@@ -126,11 +139,13 @@ int uncancel(const Timeout& timeout) noexcept {
     return count == -1 && PyErr_Occurred() != nullptr ? -1 : count <= timeout.cancelling ? 1 : 0;
 }
 
-bool check_in_block(const Timeout& timeout) noexcept {
+bool check_in_block(PyObject* self, const Timeout& timeout) noexcept {
     if (timeout.state == State::entered || timeout.state == State::expiring) {
         return true;
     }
-    PyErr_SetNone(PyExc_AssertionError);
+    if (has_state(self)) {
+        PyErr_SetNone(PyExc_AssertionError);
+    }
     return false;
 }
 
@@ -205,14 +220,6 @@ void raise_timeout(PyObject* cause) noexcept {
     }
 }
 
-py::Ref require_loop() noexcept {
-    py::Ref loop = py::abi::running_loop();
-    if (!loop && PyErr_Occurred() == nullptr) {
-        py::raise_runtime_error("no running event loop");
-    }
-    return loop;
-}
-
 py::Ref require_task(PyObject* loop) noexcept {
     py::Ref task = py::abi::current_task(loop);
     if (task == Py_None) {
@@ -233,8 +240,9 @@ py::Ref deadline_after(PyObject* loop, PyObject* delay) noexcept {
 py::Ref make_timeout(PyObject* when) noexcept {
     py::Ref self =
         py::Ref::steal(sync::Slots<Timeout>::create(py::state().timeout_type, nullptr, nullptr));
-    if (self && when != Py_None) {
-        timeout_of(self.get()).when = py::Ref::borrow(when);
+    if (self) {
+        timeout_of(self.get()).state = State::created;
+        timeout_of(self.get()).when = when == Py_None ? py::Ref() : py::Ref::borrow(when);
     }
     return self;
 }
@@ -242,10 +250,12 @@ py::Ref make_timeout(PyObject* when) noexcept {
 bool enter_timeout(PyObject* self) noexcept {
     Timeout& timeout = timeout_of(self);
     if (timeout.state != State::created) {
-        py::raise_runtime_error("Timeout has already been entered");
+        if (has_state(self)) {
+            py::raise_runtime_error("Timeout has already been entered");
+        }
         return false;
     }
-    const py::Ref loop = require_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     py::Ref task = loop ? require_task(loop.get()) : py::Ref();
     if (!task) {
         return false;
@@ -265,7 +275,7 @@ bool enter_timeout(PyObject* self) noexcept {
 
 bool exit_timeout(PyObject* self, PyObject* type, PyObject* error) noexcept {
     Timeout& timeout = timeout_of(self);
-    if (!check_in_block(timeout) || !cancel_handler(timeout)) {
+    if (!check_in_block(self, timeout) || !cancel_handler(timeout)) {
         return false;
     }
     if (timeout.state == State::expiring) {
@@ -302,6 +312,9 @@ PyObject* init(py::Function&, PyObject* const* args) noexcept {
 }
 
 PyObject* when(py::Function&, PyObject* const* args) noexcept {
+    if (timeout_of(args[0]).state == State::missing) {
+        return py::raise_no_attribute(args[0], "_when");
+    }
     return py::value_or_none(timeout_of(args[0]).when.get());
 }
 
@@ -311,13 +324,18 @@ PyObject* reschedule(py::Function&, PyObject* const* args) noexcept {
 
 PyObject* expired(py::Function&, PyObject* const* args) noexcept {
     const State state = timeout_of(args[0]).state;
+    if (!has_state(args[0])) {
+        return nullptr;
+    }
     return PyBool_FromLong(state == State::expiring || state == State::expired);
 }
 
 PyObject* on_timeout(py::Function&, PyObject* const* args) noexcept {
     Timeout& timeout = timeout_of(args[0]);
     if (timeout.state != State::entered) {
-        PyErr_SetNone(PyExc_AssertionError);
+        if (has_state(args[0])) {
+            PyErr_SetNone(PyExc_AssertionError);
+        }
         return nullptr;
     }
     const py::Ref task = timeout.task.clone();
@@ -334,7 +352,7 @@ PyObject* on_timeout(py::Function&, PyObject* const* args) noexcept {
 }
 
 PyObject* timeout_function(py::Function&, PyObject* const* args) noexcept {
-    const py::Ref loop = require_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     const py::Ref deadline = loop ? deadline_after(loop.get(), args[0]) : py::Ref();
     return deadline ? make_timeout(deadline.get()).release() : nullptr;
 }
@@ -361,6 +379,9 @@ const py::FunctionRow kFunctions[] = {
 };
 
 PyObject* get_state(PyObject* self, void*) noexcept {
+    if (!has_state(self)) {
+        return nullptr;
+    }
     const py::Ref module = py::Ref::steal(PyImport_ImportModule("asyncio.timeouts"));
     const py::Ref states =
         module ? py::Ref::steal(PyObject_GetAttrString(module.get(), "_State")) : py::Ref();
@@ -370,7 +391,7 @@ PyObject* get_state(PyObject* self, void*) noexcept {
 
 int set_state(PyObject* self, PyObject* value, void*) noexcept {
     const py::Ref name = value == nullptr ? py::Ref() : py::get_attr(value, py::names().name);
-    for (std::size_t i = 0; name && i != kStates.size(); ++i) {
+    for (std::size_t i = 1; name && i != kStates.size(); ++i) {
         if (PyUnicode_Check(name.get()) &&
             PyUnicode_CompareWithASCIIString(name.get(), kStates.at(i).name) == 0) {
             timeout_of(self).state = static_cast<State>(i);
@@ -396,27 +417,14 @@ int set_cancelling(PyObject* self, PyObject* value, void*) noexcept {
     return 0;
 }
 
-template <py::Ref Timeout::* Field>
-PyObject* get_field(PyObject* self, void*) noexcept {
-    return py::value_or_none((timeout_of(self).*Field).get());
-}
-
-template <py::Ref Timeout::* Field>
-int set_field(PyObject* self, PyObject* value, void*) noexcept {
-    timeout_of(self).*Field = value == Py_None ? py::Ref() : py::Ref::borrow(value);
-    return 0;
-}
-
-using T = Timeout;
-
 PyGetSetDef kProperties[] = {
     {"_state", get_state, set_state, nullptr, nullptr},
-    {"_timeout_handler", get_field<&T::handler>, set_field<&T::handler>, nullptr, nullptr},
-    {"_task", get_field<&T::task>, set_field<&T::task>, nullptr, nullptr},
-    {"_when", get_field<&T::when>, set_field<&T::when>, nullptr, nullptr},
+    sync::optional_property<Timeout, &Timeout::handler>("_timeout_handler"),
+    sync::optional_property<Timeout, &Timeout::task>("_task"),
+    sync::optional_property<Timeout, &Timeout::when>("_when"),
     {"_cancelling", get_cancelling, set_cancelling, nullptr, nullptr},
     {"__dict__", sync::get_dict, sync::set_dict, nullptr, kProperties},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
+    sync::kEndOfProperties,
 };
 
 } // namespace

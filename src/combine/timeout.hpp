@@ -11,8 +11,6 @@ py::Ref make_timeout(PyObject* when) noexcept;
 // loop.time() + delay, and None for None.
 py::Ref deadline_after(PyObject* loop, PyObject* delay) noexcept;
 
-// The running loop; null with asyncio's error set when none runs.
-py::Ref require_loop() noexcept;
 // The current task of the running loop; null with an error set, asyncio's own when there is none.
 py::Ref require_task(PyObject* loop) noexcept;
 

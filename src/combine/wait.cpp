@@ -5,6 +5,7 @@
 
 #include "core/coroutine.hpp"
 #include "core/observer.hpp"
+#include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -39,15 +40,6 @@ struct Waiting {
     }
 };
 
-bool release(PyObject*, PyObject* waiter) noexcept {
-    if (!core::is_exact_future(waiter)) { // called by hand
-        py::raise_type_error("the waiter of wait() is a native future");
-        return false;
-    }
-    core::FutureCore& core = *core::future_core(waiter);
-    return !core.pending() || core::future_set_result(waiter, core, Py_None);
-}
-
 bool cancel_timer(const Waiting& waiting) noexcept {
     const py::Ref timer = waiting.timer.clone();
     return !timer || py::call_method(timer.get(), py::names().cancel);
@@ -61,11 +53,11 @@ int ends_wait(const Waiting& waiting, PyObject* future) noexcept {
     if (waiting.return_when != ReturnWhen::first_exception) {
         return 0;
     }
-    const int cancelled = is_cancelled(future);
+    const int cancelled = core::is_cancelled(future);
     if (cancelled != 0) {
         return cancelled > 0 ? 0 : -1;
     }
-    const py::Ref exception = exception_of(future);
+    const py::Ref exception = core::exception_of(future);
     return exception ? static_cast<int>(exception.get() != Py_None) : -1;
 }
 
@@ -75,7 +67,7 @@ bool on_completion(PyObject* self, PyObject* future) noexcept {
     const py::Ref task = waiting.task.clone();
     --waiting.left;
     const int over = waiter ? ends_wait(waiting, future) : 0;
-    if (over < 0 || (over > 0 && (!cancel_timer(waiting) || !release(nullptr, waiter.get())))) {
+    if (over < 0 || (over > 0 && (!cancel_timer(waiting) || !release(waiter.get())))) {
         return false;
     }
     return drop_edge(future, task.get());
@@ -133,11 +125,9 @@ bool start_timer(PyObject* loop, PyObject* timeout, Waiting& waiting) noexcept {
     if (timeout == Py_None) {
         return true;
     }
-    const py::Ref releaser = core::make_observer(Py_None, release, "_release_waiter");
-    waiting.timer = releaser ? py::call_method(loop, py::names().call_later, timeout,
-                                               releaser.get(), waiting.waiter.get())
-                             : py::Ref();
-    return static_cast<bool>(waiting.timer);
+    return keep_timer(waiting.timer,
+                      py::call_method(loop, py::names().call_later, timeout,
+                                      py::state().release_waiter, waiting.waiter.get()));
 }
 
 bool observe_all(const Waiting& waiting) noexcept {
@@ -155,7 +145,7 @@ bool observe_all(const Waiting& waiting) noexcept {
 core::Step start(core::Coroutine& co) noexcept {
     ReturnWhen return_when = ReturnWhen::all_completed;
     py::Ref futures = list_futures(co.arguments[0].get(), return_when, co.arguments[2].get());
-    const py::Ref loop = futures ? running_loop() : py::Ref();
+    const py::Ref loop = futures ? py::abi::require_running_loop() : py::Ref();
     if (!loop) {
         return core::Step::fail;
     }
@@ -202,7 +192,7 @@ py::Ref done_and_pending(const Waiting& waiting) noexcept {
     const py::Ref pending = done ? py::Ref::steal(PySet_New(nullptr)) : py::Ref();
     for (Py_ssize_t i = 0; pending && i < PyList_GET_SIZE(waiting.futures.get()); ++i) {
         const py::Ref future = py::Ref::borrow(PyList_GET_ITEM(waiting.futures.get(), i));
-        const int is = is_done(future.get());
+        const int is = core::is_done(future.get());
         if (is < 0 || PySet_Add(is > 0 ? done.get() : pending.get(), future.get()) < 0) {
             return {};
         }

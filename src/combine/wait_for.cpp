@@ -1,6 +1,7 @@
 // wait_for. From 3.12 on it is `async with timeout(delay): await it`; before, it makes a task of
 // what it is given and waits for a waiter that the end of either releases. Which of the two the
 // installed asyncio has is asked at import; what both do with a delay of zero is the same.
+#include "combine/child.hpp"
 #include "combine/combine.hpp"
 #include "combine/delay.hpp"
 #include "combine/timeout.hpp"
@@ -12,7 +13,6 @@
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
-#include "sync/waiter.hpp"
 
 namespace bucle::combine {
 namespace {
@@ -44,9 +44,8 @@ py::Ref& observer(Coroutine& co) noexcept {
     return co.arguments[2];
 }
 
-bool release_waiter(PyObject* waiter, PyObject*) noexcept {
-    core::FutureCore& core = *core::future_core(waiter);
-    return !core.pending() || core::future_set_result(waiter, core, Py_None);
+bool on_end(PyObject* waiter, PyObject*) noexcept {
+    return release(waiter);
 }
 
 PyObject* release_waiter_function(py::Function& function, PyObject* const* args) noexcept {
@@ -54,26 +53,18 @@ PyObject* release_waiter_function(py::Function& function, PyObject* const* args)
     if (!core::is_exact_future(waiter)) {
         return PyObject_CallOneArg(function.twin, waiter);
     }
-    return release_waiter(waiter, nullptr) ? py::new_ref(Py_None) : nullptr;
+    return release(waiter) ? py::new_ref(Py_None) : nullptr;
 }
 
 // The end of `it` releases the waiter.
 bool watch(Coroutine& co, PyObject* waiter) noexcept {
-    observer(co) = core::make_observer(waiter, release_waiter, "_release_waiter");
+    observer(co) = core::make_observer(waiter, on_end, "_release_waiter");
     return observer(co) && core::observe(it(co), observer(co).get());
 }
 
 bool unwatch(Coroutine& co) noexcept {
     const py::Ref watching = std::move(observer(co));
     return core::stop_observing(it(co), watching.get());
-}
-
-bool edge(bool added, PyObject* future, PyObject* task) noexcept {
-    if (!py::state().timeout_rules.cancel_leaves_edge) {
-        return true;
-    }
-    return added ? py::abi::add_awaited_by_any(future, task)
-                 : py::abi::discard_awaited_by_any(future, task);
 }
 
 bool cancel_it(const Coroutine& co) noexcept {
@@ -84,7 +75,8 @@ bool cancel_it(const Coroutine& co) noexcept {
 }
 
 bool end_cancelling(Coroutine& co) noexcept {
-    return unwatch(co) && edge(false, it(co), co.kept.get());
+    return unwatch(co) &&
+           (!py::state().timeout_rules.cancel_leaves_edge || drop_edge(it(co), co.kept.get()));
 }
 
 // Waits not for `it`, which would swallow a cancellation of ours, but for its callback.
@@ -95,13 +87,14 @@ Step cancel_and_wait(Coroutine& co, py::Ref, py::Ref error, py::Ref& result) noe
         }
         return error ? core::fail_with(std::move(error)) : core::finish_with_none(result);
     }
-    const py::Ref loop = require_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     py::Ref waiter = loop ? core::make_future(loop.get()) : py::Ref();
     if (!waiter || !watch(co, waiter.get())) {
         return Step::fail;
     }
     co.kept = py::abi::current_task(loop.get());
-    if (!co.kept || !edge(true, it(co), co.kept.get())) {
+    if (!co.kept ||
+        (py::state().timeout_rules.cancel_leaves_edge && !add_edge(it(co), co.kept.get()))) {
         return Step::fail;
     }
     if (cancel_it(co)) {
@@ -122,16 +115,9 @@ Step end_it(Coroutine& co, PyObject* loop, Stage next) noexcept {
     return co.wait(ending ? core::awaitable_of(ending.get()) : py::Ref(), next);
 }
 
-py::Ref result_of(PyObject* future) noexcept {
-    if (core::is_exact_native(future)) {
-        return core::future_result(future, *core::future_core(future));
-    }
-    return py::call_method(future, py::names().result);
-}
-
 // What `it` ended with after we cancelled it: a cancellation is the timeout.
 Step outcome_after_cancel(Coroutine& co, py::Ref& result) noexcept {
-    result = result_of(it(co));
+    result = core::result_of(it(co));
     if (result) {
         return Step::finish;
     }
@@ -143,17 +129,7 @@ Step outcome_after_cancel(Coroutine& co, py::Ref& result) noexcept {
 }
 
 bool make_task_of_it(Coroutine& co, PyObject* loop) noexcept {
-    static constexpr const char* kLoop = "loop";
-    PyObject* const ensure = py::state().ensure_future;
-    if (loop == nullptr) {
-        co.arguments[0] = py::call(ensure, it(co));
-    } else {
-        const py::Ref name = py::Ref::steal(PyUnicode_InternFromString(kLoop));
-        const py::Ref names = name ? py::Ref::steal(PyTuple_Pack(1, name.get())) : py::Ref();
-        PyObject* const stack[] = {it(co), loop};
-        co.arguments[0] =
-            names ? py::Ref::steal(PyObject_Vectorcall(ensure, stack, 1, names.get())) : py::Ref();
-    }
+    co.arguments[0] = ensure_future(it(co), loop);
     return static_cast<bool>(co.arguments[0]);
 }
 
@@ -163,9 +139,9 @@ Step without_delay(Coroutine& co, PyObject* loop, py::Ref& result) noexcept {
     if (!make_task_of_it(co, old ? loop : nullptr)) {
         return Step::fail;
     }
-    const int done = sync::is_done(it(co));
+    const int done = core::is_done(it(co));
     if (done != 0) {
-        return done > 0 ? core::finish_with(result, result_of(it(co))) : Step::fail;
+        return done > 0 ? core::finish_with(result, core::result_of(it(co))) : Step::fail;
     }
     return end_it(co, loop, old ? kEndingOld : kEnding);
 }
@@ -180,7 +156,7 @@ Step end_timed(Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noe
 }
 
 Step with_timeout(Coroutine& co, py::Ref& result) noexcept {
-    const py::Ref loop = require_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     if (!loop) {
         return Step::fail;
     }
@@ -233,10 +209,10 @@ Step end_waiting(Coroutine& co, py::Ref error, py::Ref& result) noexcept {
     if (error && PyErr_GivenExceptionMatches(error.get(), py::state().cancelled_error) == 0) {
         return core::fail_with(std::move(error));
     }
-    const int done = sync::is_done(it(co));
+    const int done = core::is_done(it(co));
     if (done != 0) {
         // A cancellation that came as `it` was done is swallowed.
-        result = done > 0 ? result_of(it(co)) : py::Ref();
+        result = done > 0 ? core::result_of(it(co)) : py::Ref();
         if (result) {
             return Step::finish;
         }
@@ -244,7 +220,7 @@ Step end_waiting(Coroutine& co, py::Ref error, py::Ref& result) noexcept {
         py::set_context(raised.get(), error.get());
         return core::fail_with(std::move(raised));
     }
-    const py::Ref loop = unwatch(co) ? require_loop() : py::Ref();
+    const py::Ref loop = unwatch(co) ? py::abi::require_running_loop() : py::Ref();
     co.kept = std::move(error);
     return loop ? end_it(co, loop.get(), kEndingOld) : Step::fail;
 }
@@ -265,7 +241,7 @@ Step start(Coroutine& co, py::Ref& result) noexcept {
                : over > 0 ? without_delay(co, nullptr, result)
                           : Step::fail;
     }
-    const py::Ref loop = require_loop();
+    const py::Ref loop = py::abi::require_running_loop();
     if (!loop) {
         return Step::fail;
     }

@@ -168,6 +168,9 @@ PySendResult coroutine_throw(PyObject* self, py::Ref error, PyObject** out) noex
         co.state = Coroutine::State::closed;
         release_all(co);
         py::compat::put_exception(std::move(error));
+        if constexpr (py::compat::kStopThrownAtStartIsConverted) {
+            convert_stop_iteration();
+        }
         return PYGEN_ERROR;
     }
     return run(co, Py_None, std::move(error), out);

@@ -129,7 +129,8 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
 
 bool report_failed_callback(Scheduler& scheduler, PyObject* callback, PyObject* argument) noexcept {
     py::Ref error = py::compat::take_exception();
-    const py::Ref handle = make_handle(scheduler, callback, &argument, 1, nullptr);
+    const py::Ref handle =
+        make_handle(scheduler, callback, &argument, argument == nullptr ? 0 : 1, nullptr);
     if (!handle) {
         return false;
     }

@@ -69,7 +69,7 @@ py::Ref make_threadsafe_handle(Scheduler& scheduler, PyObject* callback, PyObjec
 [[nodiscard]] bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept;
 
 // Tells the loop's exception handler of the error set, as if a handle had called
-// callback(argument). False, with an error set, as run_handle().
+// callback(argument); a null argument is none. False, with an error set, as run_handle().
 [[nodiscard]] bool report_failed_callback(Scheduler& scheduler, PyObject* callback,
                                           PyObject* argument) noexcept;
 

@@ -1,6 +1,7 @@
 // See meta.hpp.
 #include "core/meta.hpp"
 
+#include "py/args.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -54,6 +55,36 @@ PyObject* subclasscheck(PyObject* cls, PyObject* subclass) noexcept {
     return call_inherited("__subclasscheck__", cls, subclass).release();
 }
 
+// The arguments of a constructor of classes, with the module of the code that calls it.
+py::Ref with_module(PyObject* args) noexcept {
+    PyObject* const body = PyTuple_GET_ITEM(args, 3);
+    PyObject* const name = py::names().__module__;
+    const int told = PyDict_Contains(body, name);
+    PyObject* const globals = told == 0 ? PyEval_GetGlobals() : nullptr;
+    PyObject* const module =
+        globals == nullptr ? nullptr : PyDict_GetItemWithError(globals, py::names().__name__);
+    if (module == nullptr) {
+        return PyErr_Occurred() == nullptr ? py::Ref::borrow(args) : py::Ref();
+    }
+    const py::Ref filled = py::Ref::steal(PyDict_Copy(body));
+    return filled && PyDict_SetItem(filled.get(), name, module) == 0
+               ? py::Ref::steal(PyTuple_Pack(4, PyTuple_GET_ITEM(args, 0),
+                                             PyTuple_GET_ITEM(args, 1), PyTuple_GET_ITEM(args, 2),
+                                             filled.get()))
+               : py::Ref();
+}
+
+// type.__new__ asks the frame that calls it for the module. Behind the constructors of abc and
+// typing, which are Python code, that frame is theirs: type("X", (Queue,), {}) would be of "abc".
+PyObject* make_class(PyObject*, PyObject* args, PyObject* kwargs) noexcept {
+    const bool usual = PyTuple_GET_SIZE(args) == 4 && PyDict_Check(PyTuple_GET_ITEM(args, 3));
+    const py::Ref given = usual ? with_module(args) : py::Ref::borrow(args);
+    auto* const base = reinterpret_cast<PyObject*>(py::state().meta->tp_base);
+    const py::Ref inherited =
+        given ? py::Ref::steal(PyObject_GetAttrString(base, "__new__")) : py::Ref();
+    return inherited ? PyObject_Call(inherited.get(), given.get(), kwargs) : nullptr;
+}
+
 int set_attribute(PyObject* cls, PyObject* name, PyObject* value) noexcept {
     if (PyType_Type.tp_setattro(cls, name, value) < 0) {
         return -1;
@@ -68,6 +99,10 @@ int set_attribute(PyObject* cls, PyObject* name, PyObject* value) noexcept {
 }
 
 PyMethodDef methods[] = {
+    // In the dict, not in the slot: type.__new__ refuses metaclasses with a tp_new of their own.
+    {"__new__", py::as_method(make_class), METH_VARARGS | METH_KEYWORDS | METH_STATIC,
+     "__new__(meta, name, bases, namespace, /, **kwargs)\n--\n\n"
+     "Make a class."},
     {"__instancecheck__", instancecheck, METH_O,
      "__instancecheck__($self, instance, /)\n--\n\n"
      "Tell whether it is an instance of the native class or of its stock twin."},

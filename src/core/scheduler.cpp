@@ -30,8 +30,7 @@ bool check_thread(const Scheduler& scheduler) noexcept {
 bool check_callback(PyObject* callback, const char* method) noexcept {
     const py::State& state = py::state();
     for (PyObject* test : {state.iscoroutine, state.iscoroutinefunction}) {
-        py::Ref answer = py::call(test, callback);
-        const int is_coroutine = answer ? PyObject_IsTrue(answer.get()) : -1;
+        const int is_coroutine = py::truth_of(py::call(test, callback));
         if (is_coroutine != 0) {
             if (is_coroutine > 0) {
                 PyErr_Format(PyExc_TypeError, "coroutines cannot be used with %s()", method);
@@ -96,8 +95,7 @@ bool debug_of(PyObject* loop, bool& failed) noexcept {
     if (const Scheduler* scheduler = scheduler_of(loop)) {
         return scheduler->debug();
     }
-    py::Ref answer = py::call_method(loop, py::names().get_debug);
-    const int debug = answer ? PyObject_IsTrue(answer.get()) : -1;
+    const int debug = py::truth_of(py::call_method(loop, py::names().get_debug));
     failed = debug < 0;
     return debug > 0;
 }

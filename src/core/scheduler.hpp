@@ -17,6 +17,7 @@ enum class ReadyKind : std::uintptr_t {
     task_step = 1,   // its first step, or one after a bare yield
     task_wakeup = 2, // the future it waits for is done
     notice = 3,      // of a future that is done, to its first observer (observer.hpp)
+    readiness = 4,   // of a descriptor, to native code (loop/readiness.hpp)
 };
 
 class Ready {
@@ -28,7 +29,7 @@ class Ready {
     PyObject* object() const noexcept { return reinterpret_cast<PyObject*>(bits_ & ~kMask); }
 
   private:
-    static constexpr std::uintptr_t kMask = 3;
+    static constexpr std::uintptr_t kMask = 7; // objects are aligned to 8 at the least
     std::uintptr_t bits_ = 0;
 };
 

@@ -36,8 +36,7 @@ int is_coroutine(PyObject* object) noexcept {
     if (PyCoro_CheckExact(object) || is_native_coroutine(object)) [[likely]] {
         return 1;
     }
-    py::Ref answer = py::call(py::state().iscoroutine, object);
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
+    return py::truth_of(py::call(py::state().iscoroutine, object));
 }
 
 bool init_name(PyObject* self, TaskCore& core, PyObject* name) noexcept {
@@ -76,8 +75,7 @@ int loop_is_running(PyObject* loop) noexcept {
     if (const Scheduler* scheduler = scheduler_of(loop)) {
         return scheduler->thread_id != 0 ? 1 : 0;
     }
-    py::Ref answer = py::call_method(loop, py::names().is_running);
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
+    return py::truth_of(py::call_method(loop, py::names().is_running));
 }
 
 } // namespace
@@ -202,8 +200,7 @@ int cancel_any(PyObject* future, PyObject* message) noexcept {
         return accepted;
     }
     const py::Names& names = py::names();
-    py::Ref answer = py::call_method_kw(future, names.cancel, names.kw_msg, message);
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
+    return py::truth_of(py::call_method_kw(future, names.cancel, names.kw_msg, message));
 }
 
 // The count stands in the base's field. asyncio.Task.cancel(t), unbound, has counted there before

@@ -8,6 +8,7 @@
 
 #include "base/growable.hpp"
 #include "base/intrusive_list.hpp"
+#include "base/scratch.hpp"
 #include "base/timer_heap.hpp"
 #include "core/scheduler.hpp"
 #include "loop/epoll_set.hpp"
@@ -20,6 +21,15 @@ namespace bucle::loop {
 struct Watch {
     PyObject* reader = nullptr;
     PyObject* writer = nullptr;
+    PyObject* transport = nullptr; // whose descriptor it is, not owned
+};
+
+// Something that a turn gathered and that goes out before the poll, as what was written to a
+// transport does. Linked into LoopCore::flushes from the moment when there is something.
+struct Flush {
+    base::ListNode node;
+    // Called once, unlinked. False with an error set that ends the run.
+    bool (*flush)(Flush& self) noexcept = nullptr;
 };
 
 struct Metrics {
@@ -31,12 +41,17 @@ struct Metrics {
     std::uint64_t longest_turn_ns = 0; // measured in debug mode only
 };
 
+// Whose the methods are by which a coroutine of the loop's waits for a descriptor.
+enum class Watching : std::uint8_t { unknown, ours, overridden };
+
 struct LoopCore : core::Scheduler {
     base::TimerHeap<PyObject> timers;
     uv::Loop uv;
     EpollSet descriptors;
     base::Growable<Watch> watches; // by descriptor
     std::size_t watched = 0;       // descriptors with a reader or a writer
+    base::IntrusiveList<Flush, &Flush::node> flushes;
+    base::Scratch scratch; // for src/net
 
     py::Ref task_factory;
     py::Ref current_handle; // in debug mode
@@ -52,6 +67,7 @@ struct LoopCore : core::Scheduler {
     bool time_overridden = false;
     bool call_at_overridden = false;
     bool run_forever_overridden = false;
+    Watching watching = Watching::unknown;
     bool wakeup_fd_set = false; // by this run (signals.cpp)
     int signal_fd = -1;         // the wake-up pair's end that we watch
     int saved_wakeup_fd = -1;
@@ -91,7 +107,8 @@ PyObject* run_until_complete(PyObject* self, PyObject* future) noexcept;
 
 // turn.cpp: turns until stop(). False with an error set.
 [[nodiscard]] bool run_turns(LoopCore& core) noexcept;
-void track_queued_handles(LoopCore& core) noexcept; // at the end of a run
+[[nodiscard]] bool flush_all(LoopCore& core) noexcept; // what is gathered now
+void track_queued_handles(LoopCore& core) noexcept;    // at the end of a run
 
 // poll.cpp
 [[nodiscard]] bool poll(LoopCore& core, bool block) noexcept;
@@ -131,11 +148,14 @@ extern PyMethodDef task_methods[5];
 void describe_create_task() noexcept; // its signature is the installed asyncio's
 
 // watch.cpp
-extern PyMethodDef watch_methods[10];
+extern PyMethodDef watch_methods[11];
 void describe_watching() noexcept; // the signatures are the installed asyncio's
 // Queues the handles of what is ready; `watch` may be of a descriptor that is gone.
 [[nodiscard]] bool queue_ready_descriptors(LoopCore& core) noexcept;
 void drop_watches(LoopCore& core) noexcept;
+// The descriptor behind an int or an object with fileno() that is to be watched and that no
+// transport uses; -1 with asyncio's error set.
+[[nodiscard]] int free_descriptor(PyObject* loop, PyObject* object) noexcept;
 
 // signals.cpp: one wake-up pair a process, watched by the loop that blocks in the main thread.
 int signal_write_end() noexcept; // makes the pair; -1 with an error set
@@ -150,6 +170,8 @@ bool signals_claimed() noexcept;
 // overrides.cpp
 [[nodiscard]] bool refresh_overrides(PyObject* loop, bool fresh = false) noexcept; // just made
 int set_loop_attribute(PyObject* self, PyObject* name, PyObject* value) noexcept;
+// Whether create_future() or one of the methods that watch is not ours; -1 with an error set.
+[[nodiscard]] int watches_otherwise(PyObject* loop) noexcept;
 [[nodiscard]] bool remember_native_methods(PyTypeObject* type) noexcept;
 
 // loop_type.cpp
@@ -164,6 +186,9 @@ template <PyObject* (*Function)(PyObject*, PyObject*) noexcept, const char* Meth
           const char* Name>
 PyObject* one_argument(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                        PyObject* kwnames) noexcept {
+    if (nargs == 1 && kwnames == nullptr) [[likely]] {
+        return Function(self, args[0]);
+    }
     const char* const names[] = {Name, nullptr};
     const py::Signature signature = {Method, names, 1, 1};
     PyObject* given = nullptr;

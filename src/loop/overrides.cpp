@@ -5,6 +5,8 @@
 
 #include "py/call.hpp"
 
+#include <algorithm>
+
 namespace bucle::loop {
 namespace {
 
@@ -32,20 +34,37 @@ int is_overridden(PyObject* loop, PyObject* dict, PyObject* name) noexcept {
     return 1; // taken off the class
 }
 
+using NameOf = PyObject* py::Names::*;
+constexpr NameOf kFlagged[] = {&py::Names::call_soon, &py::Names::time, &py::Names::call_at,
+                               &py::Names::run_forever};
+// Not looked for before somebody asks: see watches_otherwise().
+constexpr NameOf kWatching[] = {&py::Names::create_future, &py::Names::_add_reader,
+                                &py::Names::_add_writer, &py::Names::remove_reader,
+                                &py::Names::remove_writer};
+
+bool concerns_us(PyObject* name) noexcept {
+    const py::Names& names = py::names();
+    const auto is_it = [&](NameOf known) noexcept {
+        return name == names.*known || PyUnicode_Compare(name, names.*known) == 0;
+    };
+    return std::ranges::any_of(kFlagged, is_it) || std::ranges::any_of(kWatching, is_it);
+}
+
+bool remember(PyTypeObject* type, PyObject* methods, PyObject* name) noexcept {
+    const py::Ref native = py::get_attr(reinterpret_cast<PyObject*>(type), name);
+    return native && PyDict_SetItem(methods, name, native.get()) == 0;
+}
+
 } // namespace
 
 bool remember_native_methods(PyTypeObject* type) noexcept {
-    const py::Names& names = py::names();
-    PyObject* methods = PyDict_New();
+    PyObject* const methods = PyDict_New();
     py::state().native_loop_methods = methods;
-    for (PyObject* name : {names.call_soon, names.time, names.call_at, names.run_forever}) {
-        py::Ref native =
-            methods == nullptr ? py::Ref() : py::get_attr(reinterpret_cast<PyObject*>(type), name);
-        if (!native || PyDict_SetItem(methods, name, native.get()) < 0) {
-            return false;
-        }
-    }
-    return true;
+    const auto add = [&](NameOf name) noexcept {
+        return remember(type, methods, py::names().*name);
+    };
+    return methods != nullptr && std::ranges::all_of(kFlagged, add) &&
+           std::ranges::all_of(kWatching, add);
 }
 
 bool refresh_overrides(PyObject* loop, bool fresh) noexcept {
@@ -70,6 +89,7 @@ bool refresh_overrides(PyObject* loop, bool fresh) noexcept {
     core.time_overridden = time != 0;
     core.call_at_overridden = call_at != 0;
     core.run_forever_overridden = run_forever != 0;
+    core.watching = Watching::unknown;
     return true;
 }
 
@@ -77,13 +97,26 @@ int set_loop_attribute(PyObject* self, PyObject* name, PyObject* value) noexcept
     if (PyObject_GenericSetAttr(self, name, value) < 0) {
         return -1;
     }
-    const py::Names& names = py::names();
-    for (PyObject* watched : {names.call_soon, names.time, names.call_at, names.run_forever}) {
-        if (name == watched || PyUnicode_Compare(name, watched) == 0) {
-            return refresh_overrides(self) ? 0 : -1;
-        }
+    return !concerns_us(name) || refresh_overrides(self) ? 0 : -1;
+}
+
+int watches_otherwise(PyObject* loop) noexcept {
+    LoopCore& core = *loop_core(loop);
+    if (core.watching != Watching::unknown) [[likely]] {
+        return core.watching == Watching::overridden ? 1 : 0;
     }
-    return 0;
+    const bool has_dict =
+        Py_TYPE(loop) != py::state().loop_type || py::compat::may_have_instance_dict(loop);
+    const py::Ref dict =
+        py::Ref::steal(has_dict ? PyObject_GenericGetDict(loop, nullptr) : PyDict_New());
+    int found = dict ? 0 : -1;
+    for (const NameOf name : kWatching) {
+        found = found != 0 ? found : is_overridden(loop, dict.get(), py::names().*name);
+    }
+    if (found >= 0) {
+        core.watching = found != 0 ? Watching::overridden : Watching::ours;
+    }
+    return found;
 }
 
 } // namespace bucle::loop

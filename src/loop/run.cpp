@@ -61,8 +61,7 @@ py::Ref as_future(PyObject* self, PyObject* awaitable, bool& is_new) noexcept {
     const py::State& state = py::state();
     is_new = false;
     if (core::future_core(awaitable) == nullptr) {
-        py::Ref answer = py::call(state.isfuture, awaitable);
-        const int is_future = answer ? PyObject_IsTrue(answer.get()) : -1;
+        const int is_future = py::truth_of(py::call(state.isfuture, awaitable));
         if (is_future < 0) {
             return {};
         }
@@ -98,6 +97,14 @@ bool run_attribute_or_forever(LoopCore& core) noexcept {
 }
 
 } // namespace
+
+// What the last callbacks wrote goes out now: there may never be another run.
+static void flush_at_end(LoopCore& core) noexcept {
+    const py::ErrorScope keep;
+    if (!core.flushes.empty() && !flush_all(core)) {
+        PyErr_WriteUnraisable(core.loop);
+    }
+}
 
 bool check_not_running(LoopCore& core) noexcept {
     if (core.running()) {
@@ -140,6 +147,7 @@ PyObject* run_forever(PyObject* self, PyObject*) noexcept {
     }
     const py::Ref hold = py::Ref::borrow(self);
     const bool ok = begin_run(core) && run_turns(core);
+    flush_at_end(core);
     end_run(core);
     if (!ok) {
         return nullptr;

@@ -11,6 +11,7 @@
 #include "core/observer.hpp"
 #include "core/task.hpp"
 #include "loop/loop.hpp"
+#include "loop/readiness.hpp"
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -30,7 +31,7 @@ constexpr unsigned kTurnsBetweenClocks = 8;
 constexpr std::size_t kCallbacks = 256;
 
 bool poll_is_due(const LoopCore& core) noexcept {
-    if (core.ready.empty() || core.callbacks_since_poll >= kCallbacks) {
+    if (core.ready.empty() || core.callbacks_since_poll >= kCallbacks || !core.flushes.empty()) {
         return true;
     }
     if (core.watched != 0) {
@@ -46,7 +47,10 @@ bool poll_is_due(const LoopCore& core) noexcept {
 }
 
 bool poll_and_fire(LoopCore& core) noexcept {
-    const bool block = core.ready.empty() && !core.stopping;
+    if (!core.flushes.empty() && !flush_all(core)) {
+        return false;
+    }
+    const bool block = core.ready.empty() && !core.stopping && core.flushes.empty();
     core.turns_since_poll = 0;
     core.callbacks_since_poll = 0;
     if (!poll(core, block)) {
@@ -88,6 +92,9 @@ bool run_entry(LoopCore& core, Ready entry) noexcept {
     case ReadyKind::notice:
         py::abi::clear_lingering(core.loop, core.lingering_task);
         return core::run_notice(core, entry.object());
+    case ReadyKind::readiness:
+        py::abi::clear_lingering(core.loop, core.lingering_task);
+        return run_readiness(core, entry.object());
     default:
         return core::run_task_entry(entry.object(), entry.kind(), core.spare_context);
     }
@@ -98,10 +105,10 @@ py::Ref shown_handle(LoopCore& core, Ready entry) noexcept {
     if (entry.kind() == ReadyKind::handle) {
         return py::Ref::borrow(entry.object());
     }
-    py::Ref step = core::make_step(entry.object());
-    py::Ref handle = step ? core::make_handle(core, step.get(), nullptr, 0,
-                                              core::task_core(entry.object())->context.get())
-                          : py::Ref();
+    const bool is_io = entry.kind() == ReadyKind::readiness;
+    py::Ref step = is_io ? py::Ref::borrow(entry.object()) : core::make_step(entry.object());
+    PyObject* context = is_io ? nullptr : core::task_core(entry.object())->context.get();
+    py::Ref handle = step ? core::make_handle(core, step.get(), nullptr, 0, context) : py::Ref();
     if (handle) {
         core::handle_core(handle.get())->source_traceback.reset();
     }
@@ -172,6 +179,19 @@ bool finish_stopped_run(LoopCore& core) noexcept {
 }
 
 } // namespace
+
+bool flush_all(LoopCore& core) noexcept {
+    // What a flush lets others write goes out with the next one: it may be their end, too.
+    base::IntrusiveList<Flush, &Flush::node> now;
+    now.take_all(core.flushes);
+    bool ok = true;
+    while (ok && !now.empty()) {
+        Flush& flush = *now.pop_front();
+        ok = flush.flush(flush);
+    }
+    core.flushes.take_all(now);
+    return ok;
+}
 
 void track_queued_handles(LoopCore& core) noexcept {
     for (std::size_t i = 0; i < core.ready.size(); ++i) {

@@ -5,13 +5,12 @@
 
 #include "core/context.hpp"
 #include "core/handle.hpp"
+#include "loop/readiness.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
 namespace bucle::loop {
 namespace {
-
-enum class Side { reader, writer };
 
 constexpr unsigned mask_of(Side side) noexcept {
     return side == Side::reader ? EpollSet::kReadable : EpollSet::kWritable;
@@ -66,7 +65,23 @@ int descriptor_of(PyObject* object) noexcept {
     return static_cast<int>(fd);
 }
 
+int watchable(PyObject* object) noexcept {
+    const int fd = descriptor_of(object);
+    if (fd == kTooLarge) {
+        PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int");
+        return -1;
+    }
+    return fd;
+}
+
 bool ensure_no_transport(PyObject* self, PyObject* fd) noexcept {
+    const LoopCore& core = *loop_core(self);
+    const auto number = static_cast<std::size_t>(PyLong_CheckExact(fd) ? PyLong_AsLong(fd) : 0);
+    PyErr_Clear();
+    if (!PyLong_CheckExact(fd) ||
+        (number < core.watches.size() && core.watches[number].transport != nullptr)) {
+        return static_cast<bool>(py::call_method(self, py::names()._ensure_fd_no_transport, fd));
+    }
     if (Py_TYPE(self) == py::state().loop_type && !py::compat::may_have_instance_dict(self)) {
         return true; // and none is made: see refresh_overrides()
     }
@@ -90,10 +105,12 @@ Watch* watch_of(LoopCore& core, int fd) noexcept {
     return &core.watches[at];
 }
 
-// Cancels and drops a handle that a slot held.
+// Cancels and drops what a slot held.
 void retire(PyObject* handle) noexcept {
     if (handle != nullptr) {
-        if (!core::cancel_handle(handle, *core::handle_core(handle))) {
+        if (is_readiness(handle)) {
+            set_watched(handle, false);
+        } else if (!core::cancel_handle(handle, *core::handle_core(handle))) {
             PyErr_WriteUnraisable(handle);
         }
         py::drop(handle);
@@ -111,6 +128,26 @@ bool set_mask(LoopCore& core, int fd, unsigned before, unsigned after) noexcept 
     return true;
 }
 
+// Puts what is to be notified into its slot; false with OSError set.
+bool put(LoopCore& core, int fd, Side side, py::Ref watcher) noexcept {
+    Watch* watch = watch_of(core, fd);
+    if (watch == nullptr) {
+        return false;
+    }
+    const unsigned before = mask_of(*watch);
+    if (!set_mask(core, fd, before, before | mask_of(side))) {
+        // The set has forgotten the descriptor, so what watched it before is gone as well.
+        core.watched -= before != 0 ? 1U : 0U;
+        const Watch gone = std::exchange(*watch, Watch{nullptr, nullptr, watch->transport});
+        const py::ErrorScope keep;
+        retire(gone.reader);
+        retire(gone.writer);
+        return false;
+    }
+    retire(std::exchange(slot_of(*watch, side), watcher.release()));
+    return true;
+}
+
 template <Side side>
 PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) noexcept {
     constexpr const char* kMethod = side == Side::reader ? "_add_reader" : "_add_writer";
@@ -120,10 +157,7 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
         return nullptr;
     }
     LoopCore& core = *loop_core(self);
-    const int fd = core::check_closed(core) ? descriptor_of(given.args[0]) : -1;
-    if (fd == kTooLarge) {
-        PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int");
-    }
+    const int fd = core::check_closed(core) ? watchable(given.args[0]) : -1;
     if (fd < 0) {
         return nullptr;
     }
@@ -137,23 +171,7 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
     py::Ref handle = failed ? py::Ref()
                             : core::make_handle(core, given.args[1], given.args + 2,
                                                 given.nargs - 2, context.get());
-    Watch* watch = handle ? watch_of(core, fd) : nullptr;
-    if (watch == nullptr) {
-        return nullptr;
-    }
-    const unsigned before = mask_of(*watch);
-    if (!set_mask(core, fd, before, before | mask_of(side))) {
-        // The set has forgotten the descriptor, so what watched it before is gone as well.
-        core.watched -= before != 0 ? 1U : 0U;
-        const Watch gone = std::exchange(*watch, Watch{});
-        const py::ErrorScope keep;
-        retire(gone.reader);
-        retire(gone.writer);
-        return nullptr;
-    }
-    PyObject* old = std::exchange(slot_of(*watch, side), handle.clone().release());
-    retire(old);
-    return handle.release();
+    return handle && put(core, fd, side, handle.clone()) ? handle.release() : nullptr;
 }
 
 template <Side side>
@@ -198,6 +216,17 @@ PyObject* remove_checked(PyObject* self, PyObject* object) noexcept {
     return ensure_no_transport(self, object) ? remove<side>(self, object) : nullptr;
 }
 
+// The transport that has a descriptor, or None: for those who must not touch it.
+PyObject* transport_of(PyObject* self, PyObject* object) noexcept {
+    const LoopCore& core = *loop_core(self);
+    const int fd = descriptor_of(object);
+    if (fd < 0) {
+        return fd == kTooLarge ? py::new_ref(Py_None) : nullptr;
+    }
+    const auto at = static_cast<std::size_t>(fd);
+    return py::value_or_none(at < core.watches.size() ? core.watches[at].transport : nullptr);
+}
+
 // What is watched of a descriptor, for the repr of asyncio's transports: 1 reading, 2 writing.
 PyObject* watched_events(PyObject* self, PyObject* object) noexcept {
     const LoopCore& core = *loop_core(self);
@@ -210,11 +239,66 @@ PyObject* watched_events(PyObject* self, PyObject* object) noexcept {
 }
 
 bool queue(LoopCore& core, PyObject* handle) noexcept {
+    if (handle != nullptr && is_readiness(handle)) {
+        return core::push_ready(core, core::ReadyKind::readiness, py::Ref::borrow(handle));
+    }
     return handle == nullptr || core::handle_core(handle)->cancelled ||
            core::push_ready(core, core::ReadyKind::handle, py::Ref::borrow(handle));
 }
 
 } // namespace
+
+int free_descriptor(PyObject* loop, PyObject* object) noexcept {
+    return ensure_no_transport(loop, object) ? watchable(object) : -1;
+}
+
+bool watch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept {
+    if (!core::check_closed(core) || (core.forked && !renew_after_fork(core)) ||
+        !put(core, fd, side, py::Ref::borrow(readiness))) {
+        return false;
+    }
+    set_watched(readiness, true);
+    return true;
+}
+
+void unwatch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept {
+    const auto at = static_cast<std::size_t>(fd);
+    if (readiness == nullptr || fd < 0 || at >= core.watches.size() ||
+        slot_of(core.watches[at], side) != readiness) {
+        return;
+    }
+    const py::ErrorScope keep;
+    if (core.forked && !renew_after_fork(core)) {
+        PyErr_WriteUnraisable(core.loop);
+    }
+    Watch& watch = core.watches[at];
+    const unsigned before = mask_of(watch);
+    PyObject* const old = std::exchange(slot_of(watch, side), nullptr);
+    if (!set_mask(core, fd, before, before & ~mask_of(side))) {
+        PyErr_WriteUnraisable(core.loop);
+    }
+    retire(old);
+}
+
+bool is_watched(const LoopCore& core, int fd, Side side) noexcept {
+    const auto at = static_cast<std::size_t>(fd);
+    return fd >= 0 && at < core.watches.size() && (mask_of(core.watches[at]) & mask_of(side)) != 0;
+}
+
+bool claim_fd(LoopCore& core, int fd, PyObject* transport) noexcept {
+    Watch* const watch = watch_of(core, fd);
+    if (watch != nullptr) {
+        watch->transport = transport;
+    }
+    return watch != nullptr;
+}
+
+void release_fd(LoopCore& core, int fd, const PyObject* transport) noexcept {
+    const auto at = static_cast<std::size_t>(fd);
+    if (at < core.watches.size() && core.watches[at].transport == transport) {
+        core.watches[at].transport = nullptr;
+    }
+}
 
 bool queue_ready_descriptors(LoopCore& core) noexcept {
     constexpr int kAtOnce = 256;
@@ -246,8 +330,12 @@ void drop_watches(LoopCore& core) noexcept {
     watches.swap(core.watches);
     core.watched = 0;
     for (const Watch& watch : watches) {
-        py::drop(watch.reader);
-        py::drop(watch.writer);
+        for (PyObject* watcher : {watch.reader, watch.writer}) {
+            if (watcher != nullptr && is_readiness(watcher)) {
+                set_watched(watcher, false);
+            }
+            py::drop(watcher);
+        }
     }
 }
 
@@ -259,7 +347,7 @@ constexpr char kRemoveWriter[] = "remove_writer";
 
 } // namespace
 
-PyMethodDef watch_methods[10] = {
+PyMethodDef watch_methods[11] = {
     {"add_reader", py::as_method(add_checked<Side::reader>), METH_FASTCALL | METH_KEYWORDS,
      "add_reader($self, /, fd, callback, *args)\n--\n\n"
      "Call the callback whenever the descriptor can be read."},
@@ -287,6 +375,9 @@ PyMethodDef watch_methods[10] = {
     {"_watched_events", watched_events, METH_O,
      "_watched_events($self, fd, /)\n--\n\n"
      "Return the events that a descriptor is watched for, as a mask."},
+    {"_transport_of", transport_of, METH_O,
+     "_transport_of($self, fd, /)\n--\n\n"
+     "Return the native transport whose descriptor it is, or None."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -2,7 +2,7 @@
 #include "py/asyncio_abi.hpp"
 
 #include "py/call.hpp"
-#include "py/compat.hpp"
+#include "py/error.hpp"
 
 namespace bucle::py::abi {
 namespace {
@@ -236,6 +236,14 @@ Ref running_loop() noexcept {
     }
     Ref loop = call(state().running_loop_or_none);
     return loop.get() == Py_None ? Ref() : std::move(loop);
+}
+
+Ref require_running_loop() noexcept {
+    Ref loop = running_loop();
+    if (!loop && PyErr_Occurred() == nullptr) {
+        raise_runtime_error("no running event loop");
+    }
+    return loop;
 }
 
 bool set_current(PyObject* loop, PyObject* task, bool& lingering) noexcept {

@@ -83,6 +83,8 @@ Ref current_task(PyObject* loop) noexcept;
 
 // The loop that runs in this thread; null when none does, or with an error set.
 Ref running_loop() noexcept;
+// asyncio.get_running_loop(): with asyncio's error where none runs.
+Ref require_running_loop() noexcept;
 
 // The cheap way for our own loop while it runs: 3.14+ one store into the thread state; up to 3.13
 // one store into the dict, where the entry may linger until clear_current (see core/task_step).

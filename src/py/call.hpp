@@ -60,6 +60,11 @@ class ArgStack {
     base::Growable<PyObject*> arguments_;
 };
 
+// What a call that answers yes or no gave: 1, 0, or -1 with an error set.
+[[nodiscard]] inline int truth_of(const Ref& answer) noexcept {
+    return answer ? PyObject_IsTrue(answer.get()) : -1;
+}
+
 inline Ref get_attr(PyObject* self, PyObject* name) noexcept {
     return Ref::steal(PyObject_GetAttr(self, name));
 }

@@ -14,6 +14,9 @@ inline constexpr bool kHasEagerTasks = PY_VERSION_HEX >= 0x030C0000;
 inline constexpr bool kTaskNamesAreLazy = PY_VERSION_HEX >= 0x030C0000;
 inline constexpr bool kHasTaskGetContext = PY_VERSION_HEX >= 0x030C0000;
 inline constexpr bool kThrowSignatureDeprecated = PY_VERSION_HEX >= 0x030C0000;
+// A StopIteration that is thrown into a coroutine before it begins is converted up to 3.11; later
+// that is the business of the coroutine's own code, which does not run then.
+inline constexpr bool kStopThrownAtStartIsConverted = PY_VERSION_HEX < 0x030C0000;
 // Up to 3.12 set_exception(StopIteration()) is refused; later it is wrapped in a RuntimeError.
 inline constexpr bool kStopIterationIsWrapped = PY_VERSION_HEX >= 0x030D0000;
 // From 3.13 on, uncancel() down to zero also forgets a cancellation that was not delivered yet.
@@ -165,6 +168,18 @@ inline void drop_inline_values([[maybe_unused]] PyTypeObject* type) noexcept {
 inline PyObject* instance_dict(PyObject* self) noexcept {
     PyObject** const dict = _PyObject_GetDictPtr(self);
     return dict == nullptr ? nullptr : *dict;
+}
+
+// What a weak reference leads to; null without an error: nothing any more.
+inline Ref weak_target(PyObject* reference) noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject* target = nullptr;
+    (void)PyWeakref_GetRef(reference, &target);
+    return Ref::steal(target);
+#else
+    PyObject* const target = PyWeakref_GET_OBJECT(reference);
+    return target == Py_None ? Ref() : Ref::borrow(target);
+#endif
 }
 
 // The number of the state that a type and its bases are in; 0: it has none now.

@@ -21,6 +21,11 @@ PyObject* raise_value_error(const char* text) noexcept {
     return nullptr;
 }
 
+PyObject* raise_no_attribute(PyObject* self, const char* name) noexcept {
+    return PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '%s'",
+                        Py_TYPE(self)->tp_name, name);
+}
+
 int raise_undeletable(PyObject* self, const char* name) noexcept {
     if constexpr (compat::kUndeletableIsNamed) {
         PyErr_Format(PyExc_AttributeError, "attribute '%s' of '%.100s' objects cannot be deleted",

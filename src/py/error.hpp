@@ -21,8 +21,9 @@ class ErrorScope {
 PyObject* raise_runtime_error(const char* text) noexcept;
 PyObject* raise_type_error(const char* text) noexcept;
 PyObject* raise_value_error(const char* text) noexcept;
-int raise_undeletable(PyObject* self, const char* name) noexcept; // for a setter; -1
-[[nodiscard]] bool raise_os_error(int error) noexcept;            // of the error's own class; false
+PyObject* raise_no_attribute(PyObject* self, const char* name) noexcept; // AttributeError
+int raise_undeletable(PyObject* self, const char* name) noexcept;        // for a setter; -1
+[[nodiscard]] bool raise_os_error(int error) noexcept; // of the error's own class; false
 
 // True for the two exceptions that asyncio lets out of the loop: KeyboardInterrupt, SystemExit.
 bool is_exit_exception(PyObject* exception) noexcept;

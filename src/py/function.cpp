@@ -200,7 +200,17 @@ int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
             }
         }
     }
+    if (const int stop = compat::visit_instance_dict(self, visit, arg); stop != 0) {
+        return stop;
+    }
     return visit_type(self, visit, arg);
+}
+
+// Only the dict: the twin and the names are needed as long as it can be called, and no circle leads
+// through them alone.
+int clear_dict(PyObject* self) noexcept {
+    clear(as_function(self).dict);
+    return 0;
 }
 
 void drop_references(PyObject* self) noexcept {
@@ -275,12 +285,14 @@ PyGetSetDef getset[] = {
     {"__name__", get_text, nullptr, nullptr, kName},
     {"__qualname__", get_text, nullptr, nullptr, kQualname},
     {"__doc__", get_text, nullptr, nullptr, kDoc},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
 PyMemberDef members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(Function, vectorcall), READONLY, nullptr},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Function, weakrefs), READONLY, nullptr},
+    {"__dictoffset__", T_PYSSIZET, offsetof(Function, dict), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
 };
 
@@ -344,26 +356,6 @@ bool add_module_functions(PyObject* module, const char* stock_module,
     return true;
 }
 
-bool twin_mentions(const char* stock_module, const char* path, const char* name) noexcept {
-    Ref object = Ref::steal(PyImport_ImportModule(stock_module));
-    const Ref steps = Ref::steal(PyUnicode_FromString(path));
-    const Ref dot = Ref::steal(PyUnicode_FromString("."));
-    const Ref names =
-        steps && dot ? Ref::steal(PyUnicode_Split(steps.get(), dot.get(), -1)) : Ref();
-    for (Py_ssize_t i = 0; object && names && i != PyList_GET_SIZE(names.get()); ++i) {
-        object = get_attr(object.get(), PyList_GET_ITEM(names.get(), i));
-    }
-    const Ref code = object ? Ref::steal(PyObject_GetAttrString(object.get(), "__code__")) : Ref();
-    const Ref wanted = Ref::steal(PyUnicode_FromString(name));
-    bool found = false;
-    for (const char* place : {"co_names", "co_varnames", "co_cellvars"}) {
-        const Ref mentioned = code ? Ref::steal(PyObject_GetAttrString(code.get(), place)) : Ref();
-        found |= mentioned && wanted && PySequence_Contains(mentioned.get(), wanted.get()) == 1;
-    }
-    PyErr_Clear();
-    return found;
-}
-
 bool make_function_type(PyObject* module) noexcept {
     PyType_Slot slots[] = {
         {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
@@ -372,8 +364,7 @@ bool make_function_type(PyObject* module) noexcept {
         {Py_tp_repr, reinterpret_cast<void*>(repr)},
         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
         {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-        // No tp_clear, as a tuple has none: the twin and the names are needed as long as it can be
-        // called, and no circle leads through it alone.
+        {Py_tp_clear, reinterpret_cast<void*>(clear_dict)},
         {Py_tp_methods, methods},
         {Py_tp_getset, getset},
         {Py_tp_members, members},

@@ -36,6 +36,7 @@ struct Function {
     bool varargs;
     bool varkeywords;
     PyObject* weakrefs;
+    PyObject* dict; // what programs put there; null: nothing yet
 };
 
 inline Function& as_function(PyObject* self) noexcept {
@@ -61,9 +62,12 @@ struct FunctionRow {
                                         const FunctionRow* rows) noexcept;
 
 // Whether the body of an asyncio function mentions a name, or has a local variable of it: how a
-// change of asyncio's behaviour within a version is told. `path` is "sleep" or
-// "TaskGroup.create_task".
+// change of asyncio's behaviour within a version is told. `path` is "sleep",
+// "TaskGroup.create_task" or "shield._inner_done_callback", a function inside another.
 bool twin_mentions(const char* stock_module, const char* path, const char* name) noexcept;
+// Whether it mentions `first`, an attribute or a global name, and only afterwards `second`.
+bool twin_mentions_first(const char* stock_module, const char* path, const char* first,
+                         const char* second) noexcept;
 
 [[nodiscard]] bool make_function_type(PyObject* module) noexcept;
 

@@ -93,10 +93,15 @@ constexpr Import kImports[] = {
     {"threading", "main_thread", &State::main_thread},
     {"bucle._twins", "await_anything", &State::await_anything},
     {"collections", "deque", &State::deque},
+    {"asyncio.protocols", "BufferedProtocol", &State::buffered_protocol},
+    {"asyncio.trsock", "TransportSocket", &State::transport_socket},
+    {"socket", "socket", &State::socket_class},
     {"asyncio.queues", "QueueEmpty", &State::queue_empty},
     {"asyncio.queues", "QueueFull", &State::queue_full},
     {"heapq", "heappush", &State::heappush},
     {"heapq", "heappop", &State::heappop},
+    {"asyncio.exceptions", "IncompleteReadError", &State::incomplete_read_error},
+    {"asyncio.exceptions", "LimitOverrunError", &State::limit_overrun_error},
 };
 
 Ref import_attribute(const char* module_name, const char* name) noexcept {

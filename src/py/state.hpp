@@ -58,10 +58,20 @@ struct TaskGroupRules {
 // What the installed asyncio's combinators do; it changed within minor series, too.
 struct CombineRules {
     bool gather_settles_at_once = false; // by children that are done when it is called
+    bool gather_asks_for_loop = false;   // for the one that runs; else the first child's is taken
     bool awaits_are_recorded = false;    // they keep the graph of who awaits whom
-    bool shield_tells = false;           // of an exception after it was cancelled
+    bool shield_marks_retrieved = false; // an exception after it was cancelled...
+    bool shield_tells = false;           // ... or tells the loop's handler of it
     bool as_completed_is_async = false;  // its iterator is an asynchronous one, too
     bool slot_is_given_back = false;     // by an awaiting of its that failed
+};
+
+// What the installed asyncio's streams do; see streams/protocol.cpp, reading.cpp.
+struct StreamRules {
+    bool takes_tuples = false;     // readuntil(): of separators
+    bool keeps_writer = false;     // the protocol of a server's connection
+    bool catches_callback = false; // what client_connected_cb itself raises
+    bool closes_cancelled = false; // the transport of a client task that was cancelled
 };
 
 struct State {
@@ -75,6 +85,11 @@ struct State {
     PyObject* base_timer_handle = nullptr;
     PyObject* base_threadsafe_handle = nullptr; // null before 3.14
     PyObject* base_loop = nullptr;
+    PyTypeObject* base_socket_transport = nullptr; // asyncio's _SelectorSocketTransport
+    PyObject* buffered_protocol = nullptr;
+    PyObject* transport_socket = nullptr; // asyncio.trsock.TransportSocket
+    PyObject* socket_class = nullptr;     // socket.socket
+    PyCFunction socket_fileno = nullptr;  // behind socket.fileno(), net/python_socket.cpp
 
     // exceptions
     PyObject* cancelled_error = nullptr;
@@ -116,6 +131,8 @@ struct State {
     PyObject* deque = nullptr;             // collections.deque
     PyObject* heappush = nullptr;
     PyObject* heappop = nullptr;
+    PyObject* incomplete_read_error = nullptr;
+    PyObject* limit_overrun_error = nullptr;
 
     // our types
     PyTypeObject* meta = nullptr;
@@ -130,6 +147,7 @@ struct State {
     PyTypeObject* coroutine_type = nullptr;
     PyTypeObject* coroutine_wrapper_type = nullptr;
     PyTypeObject* observer_type = nullptr;
+    PyTypeObject* readiness_type = nullptr;
     PyTypeObject* lock_type = nullptr;
     PyTypeObject* event_type = nullptr;
     PyTypeObject* condition_type = nullptr;
@@ -145,6 +163,14 @@ struct State {
     PyTypeObject* shield_type = nullptr;
     PyTypeObject* timeout_type = nullptr;
     PyTypeObject* task_group_type = nullptr;
+    PyTypeObject* socket_transport_type = nullptr;
+    PyTypeObject* listener_type = nullptr;
+    PyTypeObject* stream_reader_type = nullptr;
+    PyTypeObject* stream_writer_type = nullptr;
+    PyTypeObject* stream_protocol_type = nullptr;
+    PyTypeObject* datagram_type = nullptr;
+    PyTypeObject* read_pipe_type = nullptr;
+    PyTypeObject* write_pipe_type = nullptr;
 
     // Which stock class's instances pass for instances of a native class: see TypeRecipe.
     static constexpr int kMaxTwins = 32;
@@ -153,6 +179,14 @@ struct State {
         PyTypeObject* stock = nullptr;
     };
     Twin twins[kMaxTwins + 1];
+
+    // Which native protocols a transport feeds without a method call: see net/sink.hpp.
+    static constexpr int kMaxSinks = 4;
+    struct SinkRow {
+        PyTypeObject* type = nullptr;
+        const void* sink = nullptr;
+    };
+    SinkRow sinks[kMaxSinks + 1];
 
     // memory of dead objects of exactly these types
     BlockPool future_blocks;
@@ -165,6 +199,8 @@ struct State {
     void* live_tasks = nullptr; // core/task_registry.cpp: the list of native tasks up to 3.13
     void* live_loops = nullptr; // loop/loop_type.cpp
     PyObject* native_loop_methods = nullptr; // loop/overrides.cpp: name to descriptor
+    void* sockets = nullptr;                 // net/plain_socket.cpp
+    void* literals = nullptr;                // net/getaddrinfo.cpp
     PyObject* empty_context = nullptr;       // see abi::mirror_context
     PyObject* lent_stop = nullptr;           // py/lent_stop.cpp
     bool stop_is_lent = false;
@@ -172,6 +208,9 @@ struct State {
     CreateTaskRules create_task_rules = CreateTaskRules::two_keywords;
     PyObject* set_unless_cancelled = nullptr; // combine/sleep.cpp
     void* queue_hooks = nullptr;              // sync/queue_hooks.cpp
+    void* reader_hooks = nullptr;             // streams/hooks.cpp
+    PyObject* newline = nullptr;              // streams/reading.cpp: b"\n"
+    PyObject* writer_del = nullptr;           // streams/writer.cpp: asyncio's StreamWriter.__del__
     PyObject* broken_barrier_error = nullptr; // sync/barrier.cpp, as the next
     PyObject* barrier_states[4] = {};
     PyObject* wait_for_one = nullptr;   // combine/as_completed.cpp
@@ -182,10 +221,14 @@ struct State {
     CombineRules combine;
     TimeoutRules timeout_rules;
     TaskGroupRules task_group_rules;
+    StreamRules stream_rules;
+    std::size_t datagram_header = 0; // what each waiting datagram counts beside its size
+    bool datagrams_may_be_empty = false;
     bool sleep_refuses_nan = false;
     bool condition_passes_on = false;         // sync/condition.cpp
     bool semaphore_wakes_all = false;         // sync/semaphore.cpp
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
+    bool server_knows_transports = false;     // Server._attach(transport)
     bool watching_takes_context = false;      // loop._add_reader(..., context=)
 };
 

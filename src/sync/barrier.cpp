@@ -15,8 +15,8 @@ enum Phase { kFilling, kDraining, kResetting, kBroken, kPhases };
 struct Barrier {
     py::Ref condition;
     py::Ref state; // a member of the enum
-    Count parties;
-    Count count; // of the tasks inside
+    Count parties{Count::kMissing};
+    Count count{Count::kMissing}; // of the tasks inside
 
     int visit(visitproc visitor, void* arg) const noexcept {
         int stop = condition.visit(visitor, arg);
@@ -252,19 +252,13 @@ const py::FunctionRow kFunctions[] = {
     {nullptr, nullptr},
 };
 
-char kCondition[] = "_cond";
-char kState[] = "_state";
-
 PyGetSetDef kAttributes[] = {
-    {kCondition, get_ref<Barrier, &Barrier::condition>, set_ref<Barrier, &Barrier::condition>,
-     nullptr, kCondition},
-    {"_parties", get_count<Barrier, &Barrier::parties>, set_count<Barrier, &Barrier::parties>,
-     nullptr, nullptr},
-    {kState, get_ref<Barrier, &Barrier::state>, set_ref<Barrier, &Barrier::state>, nullptr, kState},
-    {"_count", get_count<Barrier, &Barrier::count>, set_count<Barrier, &Barrier::count>, nullptr,
-     nullptr},
+    property<Barrier, &Barrier::condition>("_cond"),
+    property<Barrier, &Barrier::parties>("_parties"),
+    property<Barrier, &Barrier::state>("_state"),
+    property<Barrier, &Barrier::count>("_count"),
     {"__dict__", get_dict, set_dict, nullptr, kAttributes},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
+    kEndOfProperties,
 };
 
 bool import_names() noexcept {

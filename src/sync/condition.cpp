@@ -92,7 +92,7 @@ core::Step take_lock_back(core::Coroutine& co, py::Ref& result) noexcept {
 core::Step start_wait(core::Coroutine& co, py::Ref& result) noexcept {
     PyObject* const self = co.arguments[0].get();
     Condition& condition = condition_of(self);
-    if (!lock_of(condition.lock.get()).locked) {
+    if (!lock_of(condition.lock.get()).locked.on()) {
         py::raise_runtime_error("cannot wait on un-acquired lock");
         return core::Step::fail;
     }
@@ -153,7 +153,7 @@ core::Step wait_for(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result
         return core::fail_with(std::move(error));
     }
     py::Ref answer = py::call(co.arguments[1].get());
-    const int truth = answer ? PyObject_IsTrue(answer.get()) : -1;
+    const int truth = py::truth_of(answer);
     if (truth != 0) {
         return truth < 0 ? core::Step::fail : core::finish_with(result, std::move(answer));
     }
@@ -187,10 +187,9 @@ core::Step leave(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& res
 
 int is_locked(PyObject* self) noexcept {
     if (is_plain_condition(self)) [[likely]] {
-        return lock_of(condition_of(self).lock.get()).locked ? 1 : 0;
+        return lock_of(condition_of(self).lock.get()).locked.on() ? 1 : 0;
     }
-    const py::Ref answer = py::call_method(self, py::names().locked);
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
+    return py::truth_of(py::call_method(self, py::names().locked));
 }
 
 bool require_lock(PyObject* self) noexcept {
@@ -265,7 +264,7 @@ PyObject* get_exported(PyObject* self, void* closure) noexcept {
     const py::Ref dict = py::Ref::steal(PyObject_GenericGetDict(self, nullptr));
     PyObject* const found = dict ? PyDict_GetItemWithError(dict.get(), name) : nullptr;
     if (found == nullptr && PyErr_Occurred() == nullptr) {
-        PyErr_SetObject(PyExc_AttributeError, name);
+        return py::raise_no_attribute(self, PyUnicode_AsUTF8(name));
     }
     return found == nullptr ? nullptr : py::new_ref(found);
 }
@@ -340,14 +339,14 @@ const py::FunctionRow kFunctions[] = {
 char kLock[] = "_lock";
 
 PyGetSetDef kAttributes[] = {
-    {"_lock", get_ref<Condition, &Condition::lock>, set_lock, nullptr, kLock},
+    {kLock, detail::get<Condition, &Condition::lock>, set_lock, nullptr, kLock},
     {"locked", get_exported, set_exported, nullptr, &kLocked},
     {"acquire", get_exported, set_exported, nullptr, &kAcquire},
     {"release", get_exported, set_exported, nullptr, &kRelease},
-    {"_waiters", get_waiters<Condition>, set_waiters<Condition>, nullptr, nullptr},
-    {"_loop", get_loop<Condition>, set_loop<Condition>, nullptr, nullptr},
+    property<Condition, &Condition::waiters>("_waiters"),
+    optional_property<Condition, &Condition::loop>("_loop"),
     {"__dict__", get_dict, set_dict, nullptr, kAttributes},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
+    kEndOfProperties,
 };
 
 } // namespace
@@ -370,9 +369,9 @@ bool notify_some(Condition& condition, PyObject* count) noexcept {
         if (enough != 0) {
             return enough;
         }
-        const int done = is_done(waiter);
+        const int done = core::is_done(waiter);
         if (done == 0) {
-            return woken.add(1) && wake(waiter, Py_False) ? 0 : -1;
+            return woken.add(1) && core::set_result_of(waiter, Py_False) ? 0 : -1;
         }
         return done < 0 ? -1 : 0;
     });

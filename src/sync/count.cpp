@@ -1,6 +1,8 @@
 // See count.hpp.
 #include "sync/count.hpp"
 
+#include "py/call.hpp"
+
 namespace bucle::sync {
 namespace {
 
@@ -41,6 +43,10 @@ void Count::assign(PyObject* value) noexcept {
 }
 
 py::Ref Count::as_python() const noexcept {
+    if (missing()) {
+        PyErr_SetString(PyExc_AttributeError, "the attribute was never set");
+        return {};
+    }
     return native() ? py::Ref::steal(PyLong_FromSsize_t(value())) : py::Ref::borrow(object());
 }
 
@@ -50,7 +56,7 @@ bool Count::add(int amount) noexcept {
         return true;
     }
     const py::Ref old = as_python();
-    const py::Ref other = py::Ref::steal(PyLong_FromLong(amount));
+    const py::Ref other = old ? py::Ref::steal(PyLong_FromLong(amount)) : py::Ref();
     const py::Ref sum =
         other ? py::Ref::steal(PyNumber_InPlaceAdd(old.get(), other.get())) : py::Ref();
     if (sum) {
@@ -73,12 +79,11 @@ int Count::compare(const Count& other, int op) const noexcept {
         return compare_native(value(), other.value(), op) ? 1 : 0;
     }
     const py::Ref left = as_python();
-    const py::Ref right = other.as_python();
+    const py::Ref right = left ? other.as_python() : py::Ref();
     // Not RichCompareBool, which takes identity for equality.
-    const py::Ref answer = left && right
-                               ? py::Ref::steal(PyObject_RichCompare(left.get(), right.get(), op))
-                               : py::Ref();
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
+    return left && right
+               ? py::truth_of(py::Ref::steal(PyObject_RichCompare(left.get(), right.get(), op)))
+               : -1;
 }
 
 } // namespace bucle::sync

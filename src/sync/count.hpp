@@ -1,6 +1,6 @@
 // Count: the value of a semaphore, the parties of a barrier. Nearly always a small int, which
 // stands in the word itself; asyncio takes whatever can be compared and added: that is kept as an
-// object.
+// object. Where none was set it is missing, which only the way of the objects has to find out.
 #pragma once
 
 #include "py/ref.hpp"
@@ -14,7 +14,14 @@ class Count {
     Count& operator=(const Count&) = delete;
     ~Count() { clear(); }
 
+    // One that __init__ has not set yet.
+    enum Missing { kMissing };
+    explicit Count(Missing) noexcept : word_(0) {}
+    bool missing() const noexcept { return word_ == 0; }
+    void remove() noexcept { replace(0); }
+
     void assign(PyObject* value) noexcept;
+    // Null with an AttributeError set where it is missing, as the next three fail then.
     py::Ref as_python() const noexcept;
     // False with an error set.
     [[nodiscard]] bool add(int amount) noexcept;
@@ -23,7 +30,7 @@ class Count {
     [[nodiscard]] int compare(const Count& other, int op) const noexcept;
 
     int visit(visitproc visitor, void* arg) const noexcept {
-        return native() ? 0 : visitor(object(), arg);
+        return native() || missing() ? 0 : visitor(object(), arg);
     }
     void clear() noexcept { replace(pack(0)); }
 
@@ -34,7 +41,7 @@ class Count {
     PyObject* object() const noexcept { return reinterpret_cast<PyObject*>(word_); }
     void replace(std::intptr_t word) noexcept;
 
-    std::intptr_t word_ = 1; // an int's double and 1, or the address of an owned object
+    std::intptr_t word_ = 1; // an int's double and 1, or the address of an owned object, or 0
 };
 
 } // namespace bucle::sync

@@ -6,8 +6,10 @@
 namespace bucle::sync {
 namespace {
 
+constexpr const char* kValue = "_value";
+
 struct Event : Waiting {
-    bool value = false;
+    Flag value;
 };
 
 Event& event_of(PyObject* self) noexcept {
@@ -18,8 +20,12 @@ core::Step wait(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result) no
     PyObject* const self = co.arguments[0].get();
     Event& event = event_of(self);
     if (co.stage == 0) {
-        if (event.value) {
+        if (event.value.on()) {
             return core::finish_with(result, py::Ref::borrow(Py_True));
+        }
+        if (event.value.missing()) {
+            py::raise_no_attribute(self, kValue);
+            return core::Step::fail;
         }
         py::Ref waiter = make_waiter(self, event.loop);
         if (!waiter || !event.waiters.push_back(waiter.get())) {
@@ -43,16 +49,19 @@ PyObject* init(py::Function&, PyObject* const* args) noexcept {
 }
 
 PyObject* is_set(py::Function&, PyObject* const* args) noexcept {
-    return PyBool_FromLong(event_of(args[0]).value);
+    return detail::show(args[0], event_of(args[0]).value, kValue);
 }
 
 PyObject* set(py::Function&, PyObject* const* args) noexcept {
     Event& event = event_of(args[0]);
-    if (!event.value) {
+    if (!event.value.on()) {
+        if (event.value.missing()) {
+            return py::raise_no_attribute(args[0], kValue);
+        }
         event.value = true;
         const int failed = event.waiters.for_each([](PyObject* waiter) noexcept {
-            const int done = is_done(waiter);
-            return done < 0 || (done == 0 && !wake(waiter, Py_True)) ? -1 : 0;
+            const int done = core::is_done(waiter);
+            return done < 0 || (done == 0 && !core::set_result_of(waiter, Py_True)) ? -1 : 0;
         });
         if (failed != 0) {
             return nullptr;
@@ -68,8 +77,7 @@ PyObject* clear(py::Function&, PyObject* const* args) noexcept {
 
 PyObject* repr(py::Function&, PyObject* const* args) noexcept {
     const Event& event = event_of(args[0]);
-    return primitive_repr(args[0],
-                          py::Ref::steal(PyUnicode_FromString(event.value ? "set" : "unset")),
+    return primitive_repr(args[0], describe(args[0], event.value, kValue, "set", "unset"),
                           event.waiters.size());
 }
 
@@ -80,11 +88,11 @@ const py::FunctionRow kFunctions[] = {
 };
 
 PyGetSetDef kAttributes[] = {
-    {"_waiters", get_waiters<Event>, set_waiters<Event>, nullptr, nullptr},
-    {"_value", get_flag<Event, &Event::value>, set_flag<Event, &Event::value>, nullptr, nullptr},
-    {"_loop", get_loop<Event>, set_loop<Event>, nullptr, nullptr},
+    property<Event, &Event::waiters>("_waiters"),
+    property<Event, &Event::value>(kValue),
+    optional_property<Event, &Event::loop>("_loop"),
     {"__dict__", get_dict, set_dict, nullptr, kAttributes},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
+    kEndOfProperties,
 };
 
 } // namespace

@@ -8,6 +8,8 @@
 namespace bucle::sync {
 namespace {
 
+constexpr const char* kLocked = "_locked";
+
 // A first waiter that is done already will run, and claim the lock or pass it on.
 bool wake_first(Lock& lock) noexcept {
     const int empty = lock.waiters.empty();
@@ -15,8 +17,8 @@ bool wake_first(Lock& lock) noexcept {
         return empty > 0;
     }
     const py::Ref first = lock.waiters.at(0);
-    const int done = first ? is_done(first.get()) : -1;
-    return done == 0 ? wake(first.get(), Py_True) : done > 0;
+    const int done = first ? core::is_done(first.get()) : -1;
+    return done == 0 ? core::set_result_of(first.get(), Py_True) : done > 0;
 }
 
 // self._wake_up_first()
@@ -29,15 +31,19 @@ bool wake_first_of(PyObject* self) noexcept {
 } // namespace
 
 py::Ref make_lock() noexcept {
-    return py::Ref::steal(Slots<Lock>::create(py::state().lock_type, nullptr, nullptr));
+    py::Ref self = py::Ref::steal(Slots<Lock>::create(py::state().lock_type, nullptr, nullptr));
+    if (self) {
+        lock_of(self.get()).locked = false;
+    }
+    return self;
 }
 
 int claim_lock(Lock& lock) noexcept {
-    if (lock.locked) {
+    if (!lock.locked.off()) {
         return 0;
     }
     const int somebody = lock.waiters.for_each([](PyObject* waiter) noexcept {
-        const int cancelled = is_cancelled(waiter);
+        const int cancelled = core::is_cancelled(waiter);
         return cancelled < 0 ? -1 : 1 - cancelled;
     });
     if (somebody != 0) {
@@ -49,6 +55,10 @@ int claim_lock(Lock& lock) noexcept {
 
 py::Ref wait_for_lock(PyObject* self) noexcept {
     Lock& lock = lock_of(self);
+    if (lock.locked.missing()) {
+        py::raise_no_attribute(self, kLocked);
+        return {};
+    }
     py::Ref waiter = make_waiter(self, lock.loop);
     return waiter && lock.waiters.push_back(waiter.get()) ? std::move(waiter) : py::Ref();
 }
@@ -61,7 +71,7 @@ bool end_wait_for_lock(PyObject* self, PyObject* waiter, py::Ref error) noexcept
         return true;
     }
     const bool passes_on =
-        left && !lock.locked &&
+        left && !lock.locked.on() &&
         PyErr_GivenExceptionMatches(error.get(), py::state().cancelled_error) != 0;
     if (left && (!passes_on || wake_first_of(self))) {
         py::compat::put_exception(std::move(error));
@@ -73,8 +83,12 @@ bool end_wait_for_lock(PyObject* self, PyObject* waiter, py::Ref error) noexcept
 
 bool release_lock(PyObject* self) noexcept {
     Lock& lock = lock_of(self);
-    if (!lock.locked) {
-        py::raise_runtime_error("Lock is not acquired.");
+    if (!lock.locked.on()) {
+        if (lock.locked.missing()) {
+            py::raise_no_attribute(self, kLocked);
+        } else {
+            py::raise_runtime_error("Lock is not acquired.");
+        }
         return false;
     }
     lock.locked = false;
@@ -134,7 +148,7 @@ PyObject* release(py::Function&, PyObject* const* args) noexcept {
 }
 
 PyObject* locked(py::Function&, PyObject* const* args) noexcept {
-    return PyBool_FromLong(lock_of(args[0]).locked);
+    return detail::show(args[0], lock_of(args[0]).locked, kLocked);
 }
 
 PyObject* wake_up_first(py::Function&, PyObject* const* args) noexcept {
@@ -143,8 +157,7 @@ PyObject* wake_up_first(py::Function&, PyObject* const* args) noexcept {
 
 PyObject* repr(py::Function&, PyObject* const* args) noexcept {
     const Lock& lock = lock_of(args[0]);
-    return primitive_repr(args[0],
-                          py::Ref::steal(PyUnicode_FromString(lock.locked ? "locked" : "unlocked")),
+    return primitive_repr(args[0], describe(args[0], lock.locked, kLocked, "locked", "unlocked"),
                           lock.waiters.size());
 }
 
@@ -161,11 +174,11 @@ const py::FunctionRow kFunctions[] = {
 };
 
 PyGetSetDef kAttributes[] = {
-    {"_waiters", get_waiters_or_none<Lock>, set_waiters<Lock>, nullptr, nullptr},
-    {"_locked", get_flag<Lock, &Lock::locked>, set_flag<Lock, &Lock::locked>, nullptr, nullptr},
-    {"_loop", get_loop<Lock>, set_loop<Lock>, nullptr, nullptr},
+    optional_property<Lock, &Lock::waiters>("_waiters"),
+    property<Lock, &Lock::locked>(kLocked),
+    optional_property<Lock, &Lock::loop>("_loop"),
     {"__dict__", get_dict, set_dict, nullptr, kAttributes},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
+    kEndOfProperties,
 };
 
 } // namespace

@@ -7,7 +7,7 @@
 namespace bucle::sync {
 
 struct Lock : Waiting {
-    bool locked = false;
+    Flag locked;
 };
 
 inline Lock& lock_of(PyObject* self) noexcept {

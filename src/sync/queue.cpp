@@ -31,16 +31,11 @@ void Queue::clear() noexcept {
 
 namespace {
 
-int truth_of(const py::Ref& answer) noexcept {
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
-}
-
 bool require_items(PyObject* self) noexcept {
     if (queue_of(self).has_items) [[likely]] {
         return true;
     }
-    PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '_queue'",
-                 Py_TYPE(self)->tp_name);
+    py::raise_no_attribute(self, "_queue");
     return false;
 }
 
@@ -135,13 +130,12 @@ py::Ref size_of(PyObject* self) noexcept {
 py::Ref compare_with_object(PyObject* self) noexcept {
     const py::Ref maxsize = queue_of(self).maxsize.clone();
     if (!maxsize) {
-        PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '_maxsize'",
-                     Py_TYPE(self)->tp_name);
+        py::raise_no_attribute(self, "_maxsize");
         return {};
     }
     const py::Ref zero = py::Ref::steal(PyLong_FromLong(0));
     const int unlimited =
-        zero ? truth_of(py::Ref::steal(PyObject_RichCompare(maxsize.get(), zero.get(), Py_LE)))
+        zero ? py::truth_of(py::Ref::steal(PyObject_RichCompare(maxsize.get(), zero.get(), Py_LE)))
              : -1;
     if (unlimited != 0) {
         return unlimited > 0 ? py::Ref::borrow(Py_False) : py::Ref();
@@ -166,8 +160,8 @@ py::Ref answer_full(PyObject* self) noexcept {
 }
 
 int is_full(PyObject* self) noexcept {
-    return truth_of(is_native(self, Hook::full) ? answer_full(self)
-                                                : py::call_method(self, py::names().full));
+    return py::truth_of(is_native(self, Hook::full) ? answer_full(self)
+                                                    : py::call_method(self, py::names().full));
 }
 
 int has_no_items(PyObject* self) noexcept {
@@ -176,7 +170,7 @@ int has_no_items(PyObject* self) noexcept {
 
 int is_empty(PyObject* self) noexcept {
     return is_native(self, Hook::empty) ? has_no_items(self)
-                                        : truth_of(py::call_method(self, py::names().empty));
+                                        : py::truth_of(py::call_method(self, py::names().empty));
 }
 
 py::Ref take_item(PyObject* self) noexcept {
@@ -224,9 +218,9 @@ bool wake_next(Deque& waiters) noexcept {
             return empty > 0;
         }
         const py::Ref waiter = waiters.pop_front();
-        const int done = waiter ? is_done(waiter.get()) : -1;
+        const int done = waiter ? core::is_done(waiter.get()) : -1;
         if (done <= 0) {
-            return done == 0 && wake(waiter.get(), Py_None);
+            return done == 0 && core::set_result_of(waiter.get(), Py_None);
         }
     }
 }

@@ -18,7 +18,7 @@ struct Queue {
     Finished finished;
     py::Ref maxsize; // as it was given
     py::Ref loop;
-    Py_ssize_t limit = kUnlimited;
+    Py_ssize_t limit = kAskObject;
     Py_ssize_t unfinished = 0;
     bool has_items = false; // `_queue` is there: a subclass's _init may leave it out
     bool is_shutdown = false;

@@ -19,8 +19,8 @@ bool Finished::set() noexcept {
     // Who waits takes itself out when it runs.
     for (Py_ssize_t i = 0; waiters_.native() && i < waiters_.size(); ++i) {
         const py::Ref waiter = waiters_.at(i);
-        const int done = is_done(waiter.get());
-        if (done < 0 || (done == 0 && !wake(waiter.get(), Py_True))) {
+        const int done = core::is_done(waiter.get());
+        if (done < 0 || (done == 0 && !core::set_result_of(waiter.get(), Py_True))) {
             return false;
         }
     }

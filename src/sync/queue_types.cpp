@@ -98,12 +98,18 @@ PyObject* get_nowait(py::Function&, PyObject* const* args) noexcept {
 PyObject* task_done(py::Function&, PyObject* const* args) noexcept {
     Queue& queue = queue_of(args[0]);
     if (queue.unfinished <= 0) {
+        if (!queue.maxsize) { // __init__ never ran
+            return py::raise_no_attribute(args[0], "_unfinished_tasks");
+        }
         return py::raise_value_error("task_done() called too many times");
     }
     return none_if(--queue.unfinished != 0 || queue.finished.set());
 }
 
 PyObject* shutdown(py::Function&, PyObject* const* args) noexcept {
+    if (!queue_of(args[0]).maxsize) { // __init__ never ran
+        return py::raise_no_attribute(args[0], "_getters");
+    }
     const int immediate = PyObject_IsTrue(args[1]);
     return none_if(immediate >= 0 && shut_down(args[0], immediate != 0));
 }

@@ -3,6 +3,7 @@
 #include "sync/queue.hpp"
 
 #include "py/call.hpp"
+#include "sync/properties.hpp"
 
 #include <iterator>
 
@@ -41,10 +42,17 @@ bool append_count(py::Ref& text, const char* format, Py_ssize_t count) noexcept 
     return count == 0 || (count > 0 && append(text, PyUnicode_FromFormat(format, count)));
 }
 
+PyObject* get_maxsize(PyObject* self, void*) noexcept {
+    const Queue& queue = queue_of(self);
+    return queue.maxsize ? py::new_ref(queue.maxsize.get())
+                         : py::raise_no_attribute(self, "_maxsize");
+}
+
 py::Ref describe(PyObject* self) noexcept {
     Queue& queue = queue_of(self);
-    py::Ref text = py::Ref::steal(
-        PyUnicode_FromFormat("maxsize=%R", queue.maxsize ? queue.maxsize.get() : Py_None));
+    const py::Ref maxsize = py::Ref::steal(get_maxsize(self, nullptr));
+    py::Ref text =
+        maxsize ? py::Ref::steal(PyUnicode_FromFormat("maxsize=%R", maxsize.get())) : py::Ref();
     const py::Ref items = text ? list_items(self) : py::Ref();
     if (!text || (!items && PyErr_Occurred() != nullptr) ||
         (items && !append(text, PyUnicode_FromFormat(" _queue=%R", items.get()))) ||
@@ -83,16 +91,6 @@ PyObject* queue_str(py::Function&, PyObject* const* args) noexcept {
 
 namespace {
 
-PyObject* missing(PyObject* self, const char* name) noexcept {
-    return PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '%s'",
-                        Py_TYPE(self)->tp_name, name);
-}
-
-PyObject* get_maxsize(PyObject* self, void*) noexcept {
-    const Queue& queue = queue_of(self);
-    return queue.maxsize ? py::new_ref(queue.maxsize.get()) : missing(self, "_maxsize");
-}
-
 int set_maxsize_attribute(PyObject* self, PyObject* value, void*) noexcept {
     if (value == nullptr) {
         queue_of(self).maxsize.reset();
@@ -105,31 +103,14 @@ int set_maxsize_attribute(PyObject* self, PyObject* value, void*) noexcept {
 
 PyObject* get_items(PyObject* self, void*) noexcept {
     Queue& queue = queue_of(self);
-    return queue.has_items ? queue.items.as_python().release() : missing(self, "_queue");
+    return queue.has_items ? queue.items.as_python().release()
+                           : py::raise_no_attribute(self, "_queue");
 }
 
 int set_items(PyObject* self, PyObject* value, void*) noexcept {
     Queue& queue = queue_of(self);
     queue.has_items = value != nullptr;
     queue.items.replace(value);
-    return 0;
-}
-
-PyObject* get_getters(PyObject* self, void*) noexcept {
-    return queue_of(self).getters.as_python().release();
-}
-
-int set_getters(PyObject* self, PyObject* value, void*) noexcept {
-    queue_of(self).getters.replace(value);
-    return 0;
-}
-
-PyObject* get_putters(PyObject* self, void*) noexcept {
-    return queue_of(self).putters.as_python().release();
-}
-
-int set_putters(PyObject* self, PyObject* value, void*) noexcept {
-    queue_of(self).putters.replace(value);
     return 0;
 }
 
@@ -155,41 +136,18 @@ int set_finished(PyObject* self, PyObject* value, void*) noexcept {
     return 0;
 }
 
-PyObject* get_loop(PyObject* self, void*) noexcept {
-    return py::value_or_none(queue_of(self).loop.get());
-}
-
-int set_loop(PyObject* self, PyObject* value, void*) noexcept {
-    queue_of(self).loop = py::Ref::borrow(value);
-    return 0;
-}
-
-PyObject* get_is_shutdown(PyObject* self, void*) noexcept {
-    return PyBool_FromLong(queue_of(self).is_shutdown);
-}
-
-int set_is_shutdown(PyObject* self, PyObject* value, void*) noexcept {
-    const int truth = value == nullptr ? 0 : PyObject_IsTrue(value);
-    if (truth >= 0) {
-        queue_of(self).is_shutdown = truth != 0;
-    }
-    return truth < 0 ? -1 : 0;
-}
-
-constexpr PyGetSetDef kEnd = {nullptr, nullptr, nullptr, nullptr, nullptr};
-
 // In the order in which asyncio sets them. Before shutdown() came, `_is_shutdown` was free for
 // subclasses to use: see keep_shutdown_private().
 PyGetSetDef attributes[] = {
     {"_maxsize", get_maxsize, set_maxsize_attribute, nullptr, nullptr},
-    {"_getters", get_getters, set_getters, nullptr, nullptr},
-    {"_putters", get_putters, set_putters, nullptr, nullptr},
+    property<Queue, &Queue::getters>("_getters"),
+    property<Queue, &Queue::putters>("_putters"),
     {"_unfinished_tasks", get_unfinished, set_unfinished, nullptr, nullptr},
     {"_finished", get_finished, set_finished, nullptr, nullptr},
     {"_queue", get_items, set_items, nullptr, nullptr},
-    {"_is_shutdown", get_is_shutdown, set_is_shutdown, nullptr, nullptr},
-    {"_loop", get_loop, set_loop, nullptr, nullptr},
-    kEnd,
+    property<Queue, &Queue::is_shutdown>("_is_shutdown"),
+    optional_property<Queue, &Queue::loop>("_loop"),
+    kEndOfProperties,
 };
 
 } // namespace
@@ -198,7 +156,7 @@ PyGetSetDef queue_properties[] = {
     {"maxsize", get_maxsize, nullptr, "How many items fit; as many as come if it is 0 or less.",
      nullptr},
     {"__dict__", get_dict, set_dict, nullptr, attributes},
-    kEnd,
+    kEndOfProperties,
 };
 
 PyGetSetDef* const queue_attributes = attributes;
@@ -206,7 +164,7 @@ PyGetSetDef* const queue_attributes = attributes;
 void keep_shutdown_private() noexcept {
     constexpr std::size_t kEndsAt = std::size(attributes) - 1;
     attributes[kEndsAt - 2] = attributes[kEndsAt - 1];
-    attributes[kEndsAt - 1] = kEnd;
+    attributes[kEndsAt - 1] = kEndOfProperties;
 }
 
 } // namespace bucle::sync

@@ -64,7 +64,7 @@ bool leave_line(PyObject* self, PyObject* waiter) noexcept {
     if (blocked != 0) {
         return blocked > 0;
     }
-    return is_cancelled(waiter) == 1 || wake_next_of(self, Side::line(self));
+    return core::is_cancelled(waiter) == 1 || wake_next_of(self, Side::line(self));
 }
 
 template <class Side>
@@ -108,6 +108,10 @@ core::Step join(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result) no
     enum Stage : std::uint8_t { kStart, kNativeWaiter, kEvent };
     Queue& queue = queue_of(co.arguments[0].get());
     if (co.stage == kStart) {
+        if (queue.unfinished <= 0 && !queue.maxsize) { // __init__ never ran
+            py::raise_no_attribute(co.arguments[0].get(), "_unfinished_tasks");
+            return core::Step::fail;
+        }
         return queue.unfinished > 0 ? queue.finished.wait(co, kNativeWaiter, kEvent, result)
                                     : core::finish_with_none(result);
     }

@@ -9,9 +9,11 @@
 namespace bucle::sync {
 namespace {
 
+constexpr const char* kValueName = "_value";
+
 struct Semaphore : Waiting {
-    Count value;
-    Count bound; // of a BoundedSemaphore
+    Count value{Count::kMissing};
+    Count bound{Count::kMissing}; // of a BoundedSemaphore
 
     int visit(visitproc visitor, void* arg) const noexcept {
         int stop = Waiting::visit(visitor, arg);
@@ -37,41 +39,46 @@ bool is_exact(PyObject* self) noexcept {
     return Py_TYPE(self) == py::state().semaphore_type || is_bounded(self);
 }
 
+// For an error that is set: it names the attribute if that is what failed. Returns -1.
+int failed(PyObject* self) noexcept {
+    if (semaphore_of(self).value.missing()) {
+        py::raise_no_attribute(self, kValueName);
+    }
+    return -1;
+}
+
 // `locked()`: no slot is free, or somebody waits who has to go first. -1 with an error set.
-int is_locked(const Semaphore& semaphore) noexcept {
+int is_locked(PyObject* self) noexcept {
+    const Semaphore& semaphore = semaphore_of(self);
     const int none_free = semaphore.value.compare(0, Py_EQ);
     if (none_free != 0) {
-        return none_free;
+        return none_free > 0 ? 1 : failed(self);
     }
     return semaphore.waiters.for_each([](PyObject* waiter) noexcept {
-        const int cancelled = is_cancelled(waiter);
+        const int cancelled = core::is_cancelled(waiter);
         return cancelled < 0 ? -1 : 1 - cancelled;
     });
 }
 
-int truth_of(const py::Ref& answer) noexcept {
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
-}
-
 int ask_locked(PyObject* self) noexcept {
-    return is_exact(self) ? is_locked(semaphore_of(self))
-                          : truth_of(py::call_method(self, py::names().locked));
+    return is_exact(self) ? is_locked(self)
+                          : py::truth_of(py::call_method(self, py::names().locked));
 }
 
 // 1: a waiter was given a slot; 0: nobody waits; -1 with an error set.
 int wake_next(Semaphore& semaphore) noexcept {
     return semaphore.waiters.for_each([&](PyObject* waiter) noexcept {
-        const int done = is_done(waiter);
+        const int done = core::is_done(waiter);
         if (done != 0) {
             return done < 0 ? -1 : 0;
         }
-        return semaphore.value.add(-1) && wake(waiter, Py_True) ? 1 : -1;
+        return semaphore.value.add(-1) && core::set_result_of(waiter, Py_True) ? 1 : -1;
     });
 }
 
 int ask_wake_next(PyObject* self) noexcept {
     return is_exact(self) ? wake_next(semaphore_of(self))
-                          : truth_of(py::call_method(self, py::names()._wake_up_next));
+                          : py::truth_of(py::call_method(self, py::names()._wake_up_next));
 }
 
 // Whether a task whose wait failed had been given a slot.
@@ -79,11 +86,11 @@ int had_slot(PyObject* waiter, PyObject* error) noexcept {
     if (PyErr_GivenExceptionMatches(error, py::state().cancelled_error) == 0) {
         return 0;
     }
-    const int cancelled = is_cancelled(waiter);
+    const int cancelled = core::is_cancelled(waiter);
     if (cancelled != 0 || !py::state().semaphore_wakes_all) {
         return cancelled < 0 ? -1 : 1 - cancelled;
     }
-    return is_done(waiter);
+    return core::is_done(waiter);
 }
 
 bool wake_all_allowed(PyObject* self) noexcept {
@@ -142,7 +149,7 @@ core::Step enter(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& res
 }
 
 bool give_back(PyObject* self) noexcept {
-    return semaphore_of(self).value.add(1) && ask_wake_next(self) >= 0;
+    return semaphore_of(self).value.add(1) ? ask_wake_next(self) >= 0 : failed(self) >= 0;
 }
 
 bool give_back_bounded(PyObject* self) noexcept {
@@ -151,7 +158,7 @@ bool give_back_bounded(PyObject* self) noexcept {
     if (full > 0) {
         py::raise_value_error("BoundedSemaphore released too many times");
     }
-    return full == 0 && give_back(self);
+    return full == 0 ? give_back(self) : full < 0 && failed(self) >= 0;
 }
 
 core::Step leave(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
@@ -191,7 +198,7 @@ PyObject* release_bounded(py::Function&, PyObject* const* args) noexcept {
 }
 
 PyObject* locked(py::Function&, PyObject* const* args) noexcept {
-    const int answer = is_locked(semaphore_of(args[0]));
+    const int answer = is_locked(args[0]);
     return answer < 0 ? nullptr : PyBool_FromLong(answer);
 }
 
@@ -237,28 +244,18 @@ const py::FunctionRow kBoundedFunctions[] = {
     {nullptr, nullptr},
 };
 
-constexpr PyGetSetDef kWaiters = {"_waiters", get_waiters_or_none<Semaphore>,
-                                  set_waiters<Semaphore>, nullptr, nullptr};
-constexpr PyGetSetDef kValue = {"_value", get_count<Semaphore, &Semaphore::value>,
-                                set_count<Semaphore, &Semaphore::value>, nullptr, nullptr};
-constexpr PyGetSetDef kLoop = {"_loop", get_loop<Semaphore>, set_loop<Semaphore>, nullptr, nullptr};
+constexpr PyGetSetDef kWaiters = optional_property<Semaphore, &Semaphore::waiters>("_waiters");
+constexpr PyGetSetDef kValue = property<Semaphore, &Semaphore::value>(kValueName);
+constexpr PyGetSetDef kLoop = optional_property<Semaphore, &Semaphore::loop>("_loop");
 
 PyGetSetDef kAttributes[] = {
-    kWaiters,
-    kValue,
-    kLoop,
-    {"__dict__", get_dict, set_dict, nullptr, kAttributes},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
+    kWaiters,         kValue, kLoop, {"__dict__", get_dict, set_dict, nullptr, kAttributes},
+    kEndOfProperties,
 };
 
 PyGetSetDef kBoundedAttributes[] = {
-    {"_bound_value", get_count<Semaphore, &Semaphore::bound>,
-     set_count<Semaphore, &Semaphore::bound>, nullptr, nullptr},
-    kWaiters,
-    kValue,
-    kLoop,
-    {"__dict__", get_dict, set_dict, nullptr, kBoundedAttributes},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
+    property<Semaphore, &Semaphore::bound>("_bound_value"),        kWaiters,         kValue, kLoop,
+    {"__dict__", get_dict, set_dict, nullptr, kBoundedAttributes}, kEndOfProperties,
 };
 
 } // namespace

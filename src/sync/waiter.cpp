@@ -46,34 +46,4 @@ py::Ref make_waiter(PyObject* self, py::Ref& bound) noexcept {
     return loop ? core::make_future(loop.get()) : py::Ref();
 }
 
-namespace {
-
-int ask(PyObject* waiter, PyObject* question) noexcept {
-    const py::Ref answer = py::call_method(waiter, question);
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
-}
-
-} // namespace
-
-int is_done(PyObject* waiter) noexcept {
-    if (core::is_exact_native(waiter)) [[likely]] {
-        return core::future_core(waiter)->pending() ? 0 : 1;
-    }
-    return ask(waiter, py::names().done);
-}
-
-int is_cancelled(PyObject* waiter) noexcept {
-    if (core::is_exact_native(waiter)) [[likely]] {
-        return core::future_core(waiter)->state == core::FutureState::cancelled ? 1 : 0;
-    }
-    return ask(waiter, py::names().cancelled);
-}
-
-bool wake(PyObject* waiter, PyObject* value) noexcept {
-    if (core::is_exact_future(waiter)) [[likely]] {
-        return core::future_set_result(waiter, *core::future_core(waiter), value);
-    }
-    return static_cast<bool>(py::call_method(waiter, py::names().set_result, value));
-}
-
 } // namespace bucle::sync

@@ -1,8 +1,8 @@
-// What all primitives do with the futures by which tasks wait: bind to the running loop, make one,
-// ask it, wake it. The futures that we make are native; a subclass may have put others among them.
+// What all primitives do with the futures by which tasks wait: bind to the running loop, make one.
+// To ask one and to wake one is core's: a subclass may have put others than ours among them.
 #pragma once
 
-#include "core/future.hpp"
+#include "core/any_future.hpp"
 
 namespace bucle::sync {
 
@@ -12,12 +12,5 @@ PyObject* bind_loop(PyObject* self, py::Ref& bound) noexcept;
 
 // A new future of the running loop, which `self` gets bound to.
 py::Ref make_waiter(PyObject* self, py::Ref& bound) noexcept;
-
-// 1, 0, or -1 with an error set.
-[[nodiscard]] int is_done(PyObject* waiter) noexcept;
-[[nodiscard]] int is_cancelled(PyObject* waiter) noexcept;
-
-// waiter.set_result(value)
-[[nodiscard]] bool wake(PyObject* waiter, PyObject* value) noexcept;
 
 } // namespace bucle::sync

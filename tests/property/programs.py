@@ -14,29 +14,20 @@ never starts from what an earlier failure left behind.
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import re
 from dataclasses import dataclass
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from tests.support import implementation
+from tests.support import implementation, library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-SYNC = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore")
-QUEUES = ("LifoQueue", "PriorityQueue", "Queue")
-COMBINE = ("TaskGroup", "as_completed", "gather", "shield", "sleep", "timeout", "timeout_at")
-TASKS = ("all_tasks", "create_task", "current_task", "ensure_future", "wrap_future")
-NAMES = (*SYNC, *QUEUES, *COMBINE, *TASKS, "run_coroutine_threadsafe", "wait", "wait_for")
-
-# Taken before anything can install(): the oracle must stay stock.
-STOCK = SimpleNamespace(**{name: getattr(asyncio, name) for name in NAMES})
 STOCK_EAGER = getattr(asyncio, "eager_task_factory", None)
 
 LARGE, EVERYDAY = 10_000, 300
@@ -68,16 +59,6 @@ SUBJECTS = (
     Kinds("bucle", "stock", "bucle"),
     Kinds("bucle", "bucle", "stock"),
 )
-
-
-@functools.cache
-def primitives(name: str) -> Any:
-    if name == "stock":
-        return STOCK
-    import bucle
-
-    # What is not native is its own oracle.
-    return SimpleNamespace(**{name: getattr(bucle, name, getattr(STOCK, name)) for name in NAMES})
 
 
 class Failure(Exception):
@@ -189,7 +170,7 @@ class Side:
 
     def __init__(self, kinds: Kinds) -> None:
         self.kinds = kinds
-        self.api = primitives(kinds.primitives)
+        self.api = library(kinds.primitives)
         self.types = implementation(kinds.tasks)
         self.loop = implementation(kinds.loop).new_loop()
         self.now = 0.0

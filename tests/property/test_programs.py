@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.property import programs, test_combine, test_queues, test_sync
-from tests.property.programs import ORACLE, STOCK, Arena, Kinds, Run, decode
+from tests.property.programs import ORACLE, Arena, Kinds, Run, decode
+from tests.support import STOCK_NAMES
 
 pytestmark = [
     pytest.mark.property,
@@ -162,9 +163,9 @@ def test_a_mistake_is_found(
 ) -> None:
     if isinstance(saboteur, type):
         saboteur = type(name, (saboteur,), {})  # its name in a repr would give it away
-    sabotaged = SimpleNamespace(**{**vars(STOCK), name: saboteur})
+    sabotaged = SimpleNamespace(**{**vars(STOCK_NAMES), name: saboteur})
     monkeypatch.setattr(
-        programs, "primitives", lambda kind: STOCK if kind == "stock" else sabotaged
+        programs, "library", lambda kind: STOCK_NAMES if kind == "stock" else sabotaged
     )
     arena = Arena(Kinds("sabotaged", "stock", "stock"))
     chance = random.Random(5)

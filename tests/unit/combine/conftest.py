@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
-import bucle
+from tests.support import library
 
 
-@pytest.fixture(params=["asyncio", "bucle"])
+@pytest.fixture(params=["stock", "bucle"], ids=["asyncio", "bucle"])
 def lib(request: pytest.FixtureRequest) -> Any:
-    return {"asyncio": asyncio, "bucle": bucle}[request.param]
+    return library(request.param)

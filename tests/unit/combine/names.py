@@ -1,9 +1,8 @@
-"""The functions under test, and how a scenario is compared with stock asyncio's own run of it."""
+"""How a scenario is compared with stock asyncio's own run of it."""
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from tests import support
@@ -11,32 +10,7 @@ from tests import support
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAMES = (
-    "all_tasks",
-    "as_completed",
-    "create_task",
-    "current_task",
-    "ensure_future",
-    "gather",
-    "run_coroutine_threadsafe",
-    "shield",
-    "to_thread",
-    "wait",
-    "wrap_future",
-)
-# Taken before anything can install().
-_STOCK = SimpleNamespace(**{name: getattr(asyncio, name) for name in NAMES})
-
 Scenario = "Callable[[Any, support.World, list[Any]], Coroutine[Any, Any, Any]]"
-
-
-def names_of(world: support.World) -> Any:
-    """Asyncio's functions for a world of stock types, bucle's for a native one."""
-    if not world.types.native:
-        return _STOCK
-    import bucle
-
-    return SimpleNamespace(**{name: getattr(bucle, name) for name in NAMES})
 
 
 def traced(
@@ -49,7 +23,7 @@ def traced(
 
     async def main() -> None:
         try:
-            trace.append(await scenario(names_of(world), world, trace))
+            trace.append(await scenario(world.api, world, trace))
         except BaseException as error:
             trace.append(described(error))
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import World, collect
 
-from .names import names_of, same_as_stock, turns
+from .names import same_as_stock, turns
 
 
 async def after(trace: list[Any], name: Any, count: int, error: Any = None) -> Any:
@@ -169,7 +169,7 @@ def test_as_stock(scenario: Any, debug: bool, world: World) -> None:
 
 
 def test_a_generator_where_asyncio_has_one(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         waits = names.as_completed([world.future()])
@@ -186,7 +186,7 @@ def test_a_generator_where_asyncio_has_one(world: World) -> None:
 
 
 def test_dropped_early(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         tasks = [world.task(coro_of(n)) for n in range(3)]
@@ -203,7 +203,7 @@ def test_dropped_early(world: World) -> None:
 def test_awaited_by(world: World) -> None:
     if not hasattr(asyncio, "capture_call_graph"):
         pytest.skip("no graph of awaits before 3.14")
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         me = names.current_task()
@@ -223,3 +223,41 @@ def test_awaited_by(world: World) -> None:
             assert not futures[1]._asyncio_awaited_by
 
     world.run(main())
+
+
+def test_a_loop_whose_timers_have_no_handles(world: World) -> None:
+    call_later = world.loop.call_later
+
+    def nothing(*args: Any) -> None:
+        call_later(*args)
+
+    async def main() -> Any:
+        first, never = world.future(), world.future()
+        call_later(0.001, first.set_result, 1)
+        assert [await each for each in world.api.as_completed([first], timeout=60)] == [1]
+        with pytest.raises(TimeoutError):
+            for each in world.api.as_completed([never], timeout=0.001):
+                await each
+
+    world.loop.call_later = nothing
+    world.run(main())
+
+
+def test_many_wait_in_line(world: World) -> None:
+    many = 20_000
+
+    async def main() -> list[int]:
+        futures = [world.future() for _ in range(many)]
+
+        async def take(waits: Any) -> None:
+            taken.append(await waits)
+
+        taken: list[int] = []
+        takers = [world.task(take(each)) for each in world.api.as_completed(futures)]
+        await asyncio.sleep(0)
+        for number, future in enumerate(futures):
+            future.set_result(number)
+        await asyncio.wait(takers)
+        return taken
+
+    assert world.run(main()) == list(range(many))

@@ -13,7 +13,7 @@ import pytest
 from tests.support import World, check_script, collect
 from tests.support import world as make_world
 
-from .names import described, names_of, same_as_stock, turns
+from .names import described, same_as_stock, turns
 
 
 async def value(trace: list[Any], result: Any, after: int) -> Any:
@@ -220,7 +220,7 @@ def test_as_stock(scenario: Any, debug: bool, world: World) -> None:
 
 
 def test_wrong_arguments(world: World) -> None:
-    names = names_of(world)
+    names = world.api
     other = world.loops.new_loop()
 
     async def main() -> None:
@@ -238,7 +238,7 @@ def test_wrong_arguments(world: World) -> None:
 
 
 def test_children_outlive_a_call_that_failed(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         child = world.future()
@@ -253,7 +253,7 @@ def test_children_outlive_a_call_that_failed(world: World) -> None:
 
 
 def test_an_error_of_a_second_child_is_not_reported(world: World) -> None:
-    names = names_of(world)
+    names = world.api
     trace: list[Any] = []
 
     async def main() -> None:
@@ -268,7 +268,7 @@ def test_an_error_of_a_second_child_is_not_reported(world: World) -> None:
 
 
 def test_an_error_that_nobody_awaits_is_reported(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         outer = names.gather(failure([], 0))
@@ -283,7 +283,7 @@ def test_an_error_that_nobody_awaits_is_reported(world: World) -> None:
 
 
 def test_tasks_of_a_dropped_gather_are_destroyed_in_silence(world: World) -> None:
-    names = names_of(world)
+    names = world.api
     seen = []
 
     async def main() -> None:
@@ -303,7 +303,7 @@ def test_tasks_of_a_dropped_gather_are_destroyed_in_silence(world: World) -> Non
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_an_exit_leaves_the_loop_and_is_the_outer_exception(world: World, kind: Any) -> None:
-    names = names_of(world)
+    names = world.api
     kept = []
 
     async def main() -> None:
@@ -320,7 +320,7 @@ def test_an_exit_leaves_the_loop_and_is_the_outer_exception(world: World, kind: 
 
 
 def test_what_it_is(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         outer = names.gather(value([], 1, 0), names.gather(value([], 2, 0)))
@@ -342,13 +342,13 @@ def test_what_it_is(world: World) -> None:
 
 def test_signature() -> None:
     with make_world("bucle", "bucle") as world:
-        gather = names_of(world).gather
+        gather = world.api.gather
     assert str(inspect.signature(gather)) == "(*coros_or_futures, return_exceptions=False)"
     assert gather.__doc__ == asyncio.gather.__doc__
 
 
 def test_children_share_a_context(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     class Task(world.types.Task):  # type: ignore[name-defined, misc]
         """What a factory makes."""
@@ -365,7 +365,7 @@ def test_children_share_a_context(world: World) -> None:
 
 
 def test_no_growth(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         for _ in range(50):
@@ -385,7 +385,7 @@ def test_no_growth(world: World) -> None:
 def test_awaited_by(world: World) -> None:
     if not hasattr(asyncio, "capture_call_graph"):
         pytest.skip("no graph of awaits before 3.14")
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         me = names.current_task()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import World, collect
 
-from .names import described, names_of, same_as_stock, turns
+from .names import described, same_as_stock, turns
 
 
 async def after(count: int, result: Any) -> Any:
@@ -108,7 +108,7 @@ def test_as_stock(scenario: Any, debug: bool, world: World) -> None:
 
 
 def test_an_outer_future_that_was_set_is_a_failed_callback(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         inner = world.future()
@@ -124,7 +124,7 @@ def test_an_outer_future_that_was_set_is_a_failed_callback(world: World) -> None
 
 
 def test_nothing_is_kept(world: World) -> None:
-    names = names_of(world)
+    names = world.api
     seen = []
 
     class Value:
@@ -149,7 +149,7 @@ def test_nothing_is_kept(world: World) -> None:
 def test_awaited_by(world: World) -> None:
     if not hasattr(asyncio, "capture_call_graph"):
         pytest.skip("no graph of awaits before 3.14")
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         me = names.current_task()

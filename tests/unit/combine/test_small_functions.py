@@ -11,8 +11,6 @@ import pytest
 
 from tests.support import STOCK, World, outcome
 
-from .names import names_of
-
 
 async def give(value: Any) -> Any:
     await asyncio.sleep(0)
@@ -20,7 +18,7 @@ async def give(value: Any) -> Any:
 
 
 def test_ensure_future(world: World) -> None:
-    names = names_of(world)
+    names = world.api
     other = world.loops.new_loop()
 
     class Awaitable:
@@ -59,7 +57,7 @@ def test_ensure_future_closes_what_gets_no_task(world: World) -> None:
     closed.close()
     coro = give(1)
     with pytest.raises(RuntimeError, match="Event loop is closed"):
-        names_of(world).ensure_future(coro, loop=closed)
+        world.api.ensure_future(coro, loop=closed)
     with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
         coro.send(None)
 
@@ -67,7 +65,7 @@ def test_ensure_future_closes_what_gets_no_task(world: World) -> None:
 def test_create_task(world: World) -> None:
     import contextvars
 
-    names = names_of(world)
+    names = world.api
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
     context = contextvars.copy_context()
     context.run(variable.set, 5)
@@ -89,7 +87,7 @@ def test_create_task(world: World) -> None:
 
 
 def test_create_task_refuses_as_stock(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         stock: Any = asyncio.create_task
@@ -116,7 +114,7 @@ def test_create_task_refuses_as_stock(world: World) -> None:
 
 
 def test_create_task_by_an_overridden_loop(world: World) -> None:
-    names = names_of(world)
+    names = world.api
     calls = []
 
     async def main() -> None:
@@ -137,7 +135,7 @@ def test_create_task_by_an_overridden_loop(world: World) -> None:
 
 
 def test_current_and_all_tasks(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> Any:
         task = names.create_task(give(1))
@@ -158,7 +156,7 @@ def test_current_and_all_tasks(world: World) -> None:
 
 
 def test_threads(world: World) -> None:
-    names = names_of(world)
+    names = world.api
     results = []
 
     def elsewhere(loop: Any) -> None:
@@ -180,7 +178,7 @@ def test_threads(world: World) -> None:
 
 
 def test_combining_wrapped_futures(world: World) -> None:
-    names = names_of(world)
+    names = world.api
 
     async def main() -> None:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:

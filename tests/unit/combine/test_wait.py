@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import World, collect
 
-from .names import described, names_of, same_as_stock, turns
+from .names import described, same_as_stock, turns
 
 
 async def after(trace: list[Any], name: str, count: int, error: Any = None) -> str:
@@ -130,7 +130,7 @@ def test_as_stock(scenario: Any, debug: bool, world: World) -> None:
 
 
 def test_needs_a_running_loop(world: World) -> None:
-    coro = names_of(world).wait([world.future()])
+    coro = world.api.wait([world.future()])
     with pytest.raises(RuntimeError, match="no running event loop"):
         coro.send(None)
 
@@ -154,8 +154,41 @@ def test_futures_of_a_subclass_are_asked_by_name(world: World) -> None:
     async def main() -> None:
         future = Asked(loop=world.loop)
         world.loop.call_soon(future.set_result, 1)
-        done, _ = await names_of(world).wait([future])
+        done, _ = await world.api.wait([future])
         assert done == {future}
 
     world.run(main())
     assert asked == ["add", "remove", "done"]
+
+
+def test_a_loop_whose_timers_have_no_handles(world: World) -> None:
+    call_later = world.loop.call_later
+
+    def nothing(*args: Any) -> None:
+        call_later(*args)
+
+    async def main() -> None:
+        first, never = world.future(), world.future()
+        call_later(0.001, first.set_result, 1)
+        assert await world.api.wait([first], timeout=60) == ({first}, set())
+        assert await world.api.wait([never], timeout=0.001) == (set(), {never})
+
+    world.loop.call_later = nothing
+    world.run(main())
+
+
+def test_the_timer_calls_what_asyncio_s_calls(world: World) -> None:
+    calls: list[Any] = []
+
+    def call_later(delay: float, callback: Any, *args: Any) -> None:
+        calls.append((delay, callback.__name__, args))
+        world.loop.call_soon(callback, *args, "more")
+
+    async def main() -> None:
+        assert (await world.api.wait([world.future()], timeout=5))[0] == set()
+
+    world.loop.call_later = call_later
+    world.run(main())
+    ((delay, name, (waiter,)),) = calls
+    assert (delay, name) == (5, "_release_waiter")
+    assert waiter.done()

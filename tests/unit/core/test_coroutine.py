@@ -101,6 +101,20 @@ def test_a_stop_iteration_cannot_look_like_a_return(sleep: Any) -> None:
     assert isinstance(raised.value.__cause__, StopIteration)
 
 
+@pytest.mark.parametrize("stop", [StopIteration(), StopIteration(5)], ids=repr)
+@pytest.mark.parametrize("iterator", [False, True])
+def test_a_stop_iteration_for_one_that_has_not_begun(stop: Any, iterator: bool) -> None:
+    def thrown(sleep: Any) -> Any:
+        coro = sleep(0)
+        with pytest.raises((RuntimeError, StopIteration)) as raised:
+            (coro.__await__() if iterator else coro).throw(stop)
+        assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
+        error = raised.value
+        return type(error), error.args, error.__cause__, error.__context__
+
+    assert thrown(bucle.sleep) == thrown(asyncio.sleep)
+
+
 @SLEEP
 def test_never_awaited(sleep: Any) -> None:
     with warnings.catch_warnings(record=True) as caught:

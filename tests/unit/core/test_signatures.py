@@ -44,7 +44,7 @@ def cases() -> list[Any]:
 @pytest.mark.parametrize(("ours", "stock"), cases())
 def test_a_native_method_has_the_signature_of_its_twin(ours: Any, stock: Any) -> None:
     signature = inspect.signature(ours)
-    assert ours.__doc__
+    assert ours.__doc__ or not stock.__doc__
     assert next(iter(signature.parameters)) == "self"
     try:
         expected = parameters(stock)

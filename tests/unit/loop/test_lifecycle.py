@@ -270,6 +270,34 @@ def test_trap_26_another_interpreter_can_import_the_package(impl: Implementation
     assert out == "6\n"
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the test above goes through more")
+@pytest.mark.parametrize("first", ["main", "other"])
+def test_trap_26_another_interpreter_before_3_14(impl: Implementation, first: str) -> None:
+    out = check_script(
+        f"""
+        import _testcapi, textwrap
+        inside = '''
+        import asyncio
+        from tests.support import implementation
+        try:
+            loop = implementation({impl.name!r}).new_loop()
+        except ImportError as error:
+            print(error)
+        else:
+            print(loop.run_until_complete(asyncio.sleep(0, 5)))
+            loop.close()
+        '''
+        assert _testcapi.run_in_subinterp(textwrap.dedent(inside)) == 0
+        """,
+        impl=impl.name if first == "main" else "stock",
+        timeout=30,
+    )
+    if impl.native and sys.version_info < (3, 12):
+        assert out == "bucle cannot be imported in a sub-interpreter before CPython 3.12\n"
+    else:
+        assert out == "5\n"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="task lists of threads came with 3.14")
 def test_trap_27_tasks_that_outlive_their_thread(impl: Implementation) -> None:
     out = check_script(

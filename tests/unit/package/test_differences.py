@@ -156,6 +156,15 @@ def test_native_coroutines_have_a_type_of_their_own(native: bool) -> None:
 
 
 @BOTH
+def test_native_functions_have_a_type_of_their_own(native: bool) -> None:
+    sleep: Any = bucle.sleep if native else asyncio.sleep
+    assert inspect.iscoroutinefunction(sleep)
+    assert inspect.isroutine(sleep)
+    assert inspect.isfunction(sleep) is not native
+    assert (type(sleep) is types.FunctionType) is not native
+
+
+@BOTH
 def test_tracebacks_have_no_lines_of_asyncio(native: bool) -> None:
     sleep: Any = bucle.sleep if native else asyncio.sleep
 
@@ -239,6 +248,25 @@ def test_two_primitives_do_not_mix(native: bool) -> None:
             type("Both", bases, {})
     else:
         type("Both", bases, {})
+
+
+@BOTH
+def test_metaclasses_derive_from_the_native_one(native: bool) -> None:
+    class Meta(type):
+        pass
+
+    class NativeMeta(type(bucle.Queue)):  # type: ignore[misc]
+        pass
+
+    base: Any = bucle.Queue if native else asyncio.Queue
+    if native:
+        with pytest.raises(TypeError, match="metaclass conflict"):
+            Meta("Mine", (base,), {})
+    else:
+        Meta("Mine", (base,), {})
+    made = NativeMeta("Mine", (base,), {})
+    assert type(made) is NativeMeta
+    assert made(1).maxsize == 1
 
 
 def test_a_future_is_larger() -> None:

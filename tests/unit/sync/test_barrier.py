@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import World, outcome
-from tests.unit.sync.conftest import STOCK
+from tests.support import STOCK_NAMES, World, outcome
 
 FILLING, DRAINING = (
     asyncio.locks._BarrierState.FILLING,  # type: ignore[attr-defined]
@@ -118,7 +117,7 @@ def test_a_replaced_condition_is_used(world: World, api: Any) -> None:
 def test_bad_parties_are_refused_in_this_version_s_words(
     world: World, api: Any, parties: Any
 ) -> None:
-    expected = outcome(STOCK.Barrier, parties)
+    expected = outcome(STOCK_NAMES.Barrier, parties)
     assert expected[0] == "raised"
     assert outcome(api.Barrier, parties) == expected
 
@@ -126,4 +125,4 @@ def test_bad_parties_are_refused_in_this_version_s_words(
 def test_signatures_are_asyncio_s(world: World, api: Any) -> None:
     for name in ("wait", "reset", "abort", "__aexit__"):
         ours = inspect.signature(getattr(api.Barrier, name))
-        assert ours == inspect.signature(getattr(STOCK.Barrier, name))
+        assert ours == inspect.signature(getattr(STOCK_NAMES.Barrier, name))

@@ -10,8 +10,19 @@ from typing import Any
 
 import pytest
 
-from tests.unit.sync.conftest import NAMES, primitives
+from tests.support import library
 
+NAMES = (
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
+    "LifoQueue",
+    "Lock",
+    "PriorityQueue",
+    "Queue",
+    "Semaphore",
+)
 ARGUMENTS: dict[str, tuple[int, ...]] = {
     "Barrier": (2,),
     "BoundedSemaphore": (2,),
@@ -29,8 +40,12 @@ WAYS = {
 }
 
 
+def make(kind: str, name: str) -> Any:
+    return getattr(library(kind), name)(*ARGUMENTS.get(name, ()))
+
+
 def plain(value: Any) -> str:
-    return re.sub(r"0x[0-9a-f]+|\b(bucle|asyncio\.locks|_asyncio)\.", "", repr(value))
+    return re.sub(r"0x[0-9a-f]+|\b(bucle|asyncio\.(locks|queues)|_asyncio)\.", "", repr(value))
 
 
 def what_became(way: Any, value: Any) -> Any:
@@ -48,7 +63,9 @@ def idle(value: Any, way: Any) -> Any:
 
 def waited_for(value: Any, way: Any) -> Any:
     async def main() -> Any:
-        wait = getattr(value, "acquire", None) or value.wait
+        wait = next(
+            getattr(value, name) for name in ("acquire", "wait", "get") if hasattr(value, name)
+        )
         tasks = [asyncio.ensure_future(wait()) for _ in range(4)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -70,19 +87,13 @@ def waited_for(value: Any, way: Any) -> Any:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_copy_is_what_asyncio_s_would_be(name: str, way: str, situation: Any) -> None:
-    stock, ours = (
-        situation(getattr(primitives(native=native), name)(*ARGUMENTS.get(name, ())), WAYS[way])
-        for native in (False, True)
-    )
+    stock, ours = (situation(make(kind, name), WAYS[way]) for kind in ("stock", "bucle"))
     assert ours == stock
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_vars_are_asyncio_s(name: str) -> None:
-    stock, ours = (
-        getattr(primitives(native=native), name)(*ARGUMENTS.get(name, ()))
-        for native in (False, True)
-    )
+    stock, ours = (make(kind, name) for kind in ("stock", "bucle"))
     ours.mine = stock.mine = 1
     assert sorted((key, plain(value)) for key, value in vars(ours).items()) == sorted(
         (key, plain(value)) for key, value in vars(stock).items()
@@ -92,7 +103,7 @@ def test_vars_are_asyncio_s(name: str) -> None:
 
 
 def test_a_subclass_keeps_its_attributes_and_slots() -> None:
-    class Own(primitives(native=True).Semaphore):  # type: ignore[misc]
+    class Own(library("bucle").Semaphore):  # type: ignore[misc]
         __slots__ = ("slot",)
 
     value = Own(3)
@@ -102,7 +113,7 @@ def test_a_subclass_keeps_its_attributes_and_slots() -> None:
 
 
 def test_a_replaced_dict_is_taken_over() -> None:
-    lock = primitives(native=True).Lock()
+    lock = library("bucle").Lock()
     lock.__dict__ = {"_locked": True, "mine": 1}
     assert lock.locked()
     assert lock.mine == 1

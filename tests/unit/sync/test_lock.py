@@ -161,19 +161,6 @@ def test_a_cycle_through_a_waiting_task_is_collected(world: World, api: Any) -> 
     assert lock() is None
 
 
-def test_an_object_without_init_is_harmless(world: World, api: Any) -> None:
-    class Bare(api.Lock):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            pass
-
-    lock = Bare()
-    if world.types.native:
-        assert world.run(lock.acquire()) is True
-    else:
-        with pytest.raises(AttributeError):
-            world.run(lock.acquire())
-
-
 def test_a_kept_stop_iteration_is_nobody_else_s(world: World, api: Any) -> None:
     def stop() -> StopIteration:
         with pytest.raises(StopIteration) as caught:

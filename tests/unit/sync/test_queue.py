@@ -12,7 +12,6 @@ import gc
 import inspect
 import pickle
 import tracemalloc
-import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +33,12 @@ QUEUES = {
 STOCK_SHUTS_DOWN = hasattr(asyncio, "QueueShutDown")
 
 
-def queues(world: World) -> Any:
-    kinds = zip(("Queue", "LifoQueue", "PriorityQueue"), QUEUES[world.types.name], strict=True)
-    return types.SimpleNamespace(**dict(kinds))
-
-
 @pytest.mark.parametrize(
     ("kind", "taken"),
     [("Queue", [3, 1, 2]), ("LifoQueue", [2, 1, 3]), ("PriorityQueue", [1, 2, 3])],
 )
 def test_items_come_out_in_the_order_of_the_kind(world: World, kind: str, taken: list[int]) -> None:
-    queue = getattr(queues(world), kind)()
+    queue = getattr(world.api, kind)()
     for item in (3, 1, 2):
         queue.put_nowait(item)
     assert queue.qsize() == 3
@@ -57,7 +51,7 @@ def test_items_come_out_in_the_order_of_the_kind(world: World, kind: str, taken:
 
 def test_what_can_be_done_at_once_makes_no_future(world: World) -> None:
     async def main() -> Any:
-        queue = queues(world).Queue(1)
+        queue = world.api.Queue(1)
         for _ in range(3):
             await queue.put(1)
             assert await queue.get() == 1
@@ -79,7 +73,7 @@ def test_the_methods_are_coroutine_functions() -> None:
 
 @pytest.mark.parametrize("maxsize", [2, 2.0, 1.5, True, 0, -1, 2**80, -(2**80), float("inf")])
 def test_maxsize_may_be_anything_that_compares(world: World, maxsize: Any) -> None:
-    queue = queues(world).Queue(maxsize)
+    queue = world.api.Queue(maxsize)
     put = 0
     while not queue.full() and put < 5:
         queue.put_nowait(put)
@@ -94,7 +88,7 @@ def test_maxsize_may_be_anything_that_compares(world: World, maxsize: Any) -> No
 
 
 def test_a_maxsize_that_does_not_compare_fails_when_it_is_compared(world: World) -> None:
-    queue = queues(world).Queue("two")
+    queue = world.api.Queue("two")
     with pytest.raises(TypeError, match="'<=' not supported"):
         queue.full()
     with pytest.raises(TypeError, match="'<=' not supported"):
@@ -124,19 +118,19 @@ def test_texts(world: World) -> None:
 
 
 def test_a_queue_that_contains_itself_has_a_repr(world: World) -> None:
-    queue = queues(world).Queue()
+    queue = world.api.Queue()
     queue.put_nowait([queue])
     assert "[...]" in repr(queue)
 
 
 def test_task_done_too_often(world: World) -> None:
-    queue = queues(world).Queue()
+    queue = world.api.Queue()
     with pytest.raises(ValueError, match=r"^task_done\(\) called too many times$"):
         queue.task_done()
 
 
 def test_a_failing_comparison_leaves_the_counts_alone(world: World) -> None:
-    queue = queues(world).PriorityQueue()
+    queue = world.api.PriorityQueue()
     queue.put_nowait(1)
     with pytest.raises(TypeError, match="not supported"):
         queue.put_nowait("one")
@@ -144,7 +138,7 @@ def test_a_failing_comparison_leaves_the_counts_alone(world: World) -> None:
 
 
 def test_the_queue_belongs_to_the_loop_that_waited_first(world: World) -> None:
-    queue = queues(world).Queue()
+    queue = world.api.Queue()
 
     async def wait_a_moment() -> None:
         task = asyncio.ensure_future(queue.get())
@@ -163,7 +157,7 @@ def test_the_queue_belongs_to_the_loop_that_waited_first(world: World) -> None:
 
 
 def test_join_belongs_to_a_loop_of_its_own(world: World) -> None:
-    queue = queues(world).Queue()
+    queue = world.api.Queue()
     queue.put_nowait(1)
 
     async def wait_a_moment() -> None:
@@ -181,7 +175,7 @@ def test_join_belongs_to_a_loop_of_its_own(world: World) -> None:
 
 
 def test_finished_is_an_event_in_step_with_the_queue(world: World) -> None:
-    queue = queues(world).Queue()
+    queue = world.api.Queue()
 
     async def main() -> None:
         queue.put_nowait(1)
@@ -205,7 +199,7 @@ def test_finished_is_an_event_in_step_with_the_queue(world: World) -> None:
 
 
 def test_a_cancelled_join_leaves_no_waiter(world: World) -> None:
-    queue = queues(world).Queue()
+    queue = world.api.Queue()
     queue.put_nowait(1)
 
     async def main() -> None:
@@ -224,7 +218,7 @@ def test_a_cancelled_join_leaves_no_waiter(world: World) -> None:
 
 def test_closing_a_waiting_coroutine_leaves_the_line(world: World) -> None:
     async def main() -> None:
-        queue = queues(world).Queue()
+        queue = world.api.Queue()
         coro = queue.get()
         coro.send(None)
         assert len(queue._getters) == 1
@@ -236,7 +230,7 @@ def test_closing_a_waiting_coroutine_leaves_the_line(world: World) -> None:
 
 def test_an_error_that_is_thrown_in_comes_out(world: World) -> None:
     async def main() -> None:
-        queue = queues(world).Queue(1)
+        queue = world.api.Queue(1)
         await queue.put(1)
         coro = queue.put(2)
         coro.send(None)
@@ -250,7 +244,7 @@ def test_an_error_that_is_thrown_in_comes_out(world: World) -> None:
 
 def test_a_woken_getter_that_is_cancelled_wakes_the_next(world: World) -> None:
     async def main() -> None:
-        queue = queues(world).Queue()
+        queue = world.api.Queue()
         first, second = (asyncio.ensure_future(queue.get()) for _ in range(2))
         await asyncio.sleep(0)
         queue.put_nowait("item")
@@ -296,13 +290,13 @@ def test_an_idle_queue_can_be_copied(kind: int, make: Callable[[Any], Any]) -> N
 
 
 def test_a_copy_keeps_the_attributes_that_a_program_set(world: World) -> None:
-    queue = queues(world).Queue()
+    queue = world.api.Queue()
     queue.label = "mine"
     assert copy.copy(queue).label == "mine"
 
 
 def test_a_queue_in_use_is_not_pickled(world: World) -> None:
-    queue = queues(world).Queue()
+    queue = world.api.Queue()
 
     async def main() -> None:
         task = asyncio.ensure_future(queue.get())
@@ -316,7 +310,7 @@ def test_a_queue_in_use_is_not_pickled(world: World) -> None:
 
 
 def test_a_cycle_through_a_queue_is_collected(world: World) -> None:
-    queue = queues(world).Queue()
+    queue = world.api.Queue()
     queue.put_nowait(queue)
     queue.me = queue
     gone = weakref.ref(queue)
@@ -327,7 +321,7 @@ def test_a_cycle_through_a_queue_is_collected(world: World) -> None:
 
 def test_a_forgotten_getter_is_collected(world: World) -> None:
     async def main() -> weakref.ref[Any]:
-        queue = queues(world).Queue()
+        queue = world.api.Queue()
         coro = queue.get()
         coro.send(None)
         return weakref.ref(queue)
@@ -364,7 +358,7 @@ def test_items_are_let_go(kind: int) -> None:
 
 
 def test_a_dying_item_may_use_the_queue(world: World) -> None:
-    queue = queues(world).Queue()
+    queue = world.api.Queue()
 
     class Last:
         def __del__(self) -> None:

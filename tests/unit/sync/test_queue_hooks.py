@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from tests.support import World
 
 
-def queue_type(world: World) -> Any:
-    return bucle.Queue if world.types.native else asyncio.Queue
-
-
 HOOKS = ["full", "empty", "qsize", "put_nowait", "get_nowait", "_put", "_get", "_wakeup_next"]
 
 
@@ -78,7 +74,7 @@ def test_every_hook_is_called_as_asyncio_calls_it(where: str) -> None:
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_one_hook_alone_is_called(world: World, name: str) -> None:
-    kind, calls = queue_type(world), []
+    kind, calls = world.api.Queue, []
 
     def hook(self: Any, *args: Any) -> Any:
         calls.append(name)
@@ -90,7 +86,7 @@ def test_one_hook_alone_is_called(world: World, name: str) -> None:
 
 def test_a_hook_that_is_taken_back_is_no_longer_called(world: World) -> None:
     calls = []
-    queue = type("Derived", (queue_type(world),), {})()
+    queue = type("Derived", (world.api.Queue,), {})()
     queue._put = calls.append
     queue.put_nowait(1)
     del queue._put
@@ -100,7 +96,7 @@ def test_a_hook_that_is_taken_back_is_no_longer_called(world: World) -> None:
 
 
 def test_a_hook_may_come_to_a_class_in_between(world: World) -> None:
-    between: Any = type("Between", (queue_type(world),), {})
+    between: Any = type("Between", (world.api.Queue,), {})
     queue = type("Derived", (between,), {})()
     queue.put_nowait(1)
     between.empty = lambda self: True
@@ -113,7 +109,7 @@ def test_a_hook_may_come_to_a_class_in_between(world: World) -> None:
 def test_attributes_by_rules_of_their_own(world: World) -> None:
     asked = set()
 
-    class Watching(queue_type(world)):  # type: ignore[misc]
+    class Watching(world.api.Queue):  # type: ignore[misc]
         def __getattribute__(self, name: str) -> Any:
             asked.add(name)
             return super().__getattribute__(name)
@@ -123,7 +119,7 @@ def test_attributes_by_rules_of_their_own(world: World) -> None:
 
 
 def test_a_set_for_the_items(world: World) -> None:
-    class Distinct(queue_type(world)):  # type: ignore[misc]
+    class Distinct(world.api.Queue):  # type: ignore[misc]
         def _init(self, maxsize: int) -> None:
             self._queue = set()
 
@@ -143,7 +139,7 @@ def test_a_set_for_the_items(world: World) -> None:
 
 
 def test_an_ordered_dict_for_the_items(world: World) -> None:
-    class Latest(queue_type(world)):  # type: ignore[misc]
+    class Latest(world.api.Queue):  # type: ignore[misc]
         def _init(self, maxsize: int) -> None:
             self._queue = collections.OrderedDict()
 
@@ -166,7 +162,7 @@ def test_an_ordered_dict_for_the_items(world: World) -> None:
 
 
 def test_items_under_another_name(world: World) -> None:
-    class Renamed(queue_type(world)):  # type: ignore[misc]
+    class Renamed(world.api.Queue):  # type: ignore[misc]
         def _init(self, maxsize: int) -> None:
             self.heap: list[Any] = []
 
@@ -187,7 +183,7 @@ def test_items_under_another_name(world: World) -> None:
     assert queue.full()
     assert str(queue) == "<Renamed maxsize=1 tasks=1>"
     with pytest.raises(AttributeError, match="object has no attribute '_queue'"):
-        queue_type(world).qsize(queue)
+        world.api.Queue.qsize(queue)
     with pytest.raises(AttributeError, match="object has no attribute '_queue'"):
         queue._queue  # noqa: B018 (it raises)
     assert queue.get_nowait() == 1
@@ -201,7 +197,7 @@ def test_a_deque_with_manners_of_its_own(world: World) -> None:
             Loud.taken += 1
             return super().popleft()
 
-    class Queue(queue_type(world)):  # type: ignore[misc]
+    class Queue(world.api.Queue):  # type: ignore[misc]
         def _init(self, maxsize: int) -> None:
             self._queue = Loud()
 
@@ -213,7 +209,7 @@ def test_a_deque_with_manners_of_its_own(world: World) -> None:
 
 
 def test_an_exception_in_put_counts_nothing(world: World) -> None:
-    class Picky(queue_type(world)):  # type: ignore[misc]
+    class Picky(world.api.Queue):  # type: ignore[misc]
         def _put(self, item: Any) -> None:
             if item is None:
                 raise LookupError("nothing")
@@ -236,7 +232,7 @@ def test_an_exception_in_put_counts_nothing(world: World) -> None:
 
 
 def test_an_exception_in_full_during_cancellation_has_a_context(world: World) -> None:
-    class Broken(queue_type(world)):  # type: ignore[misc]
+    class Broken(world.api.Queue):  # type: ignore[misc]
         broken = False
 
         def full(self) -> bool:
@@ -260,7 +256,7 @@ def test_an_exception_in_full_during_cancellation_has_a_context(world: World) ->
 
 def test_a_waiter_of_the_program_s_own(world: World) -> None:
     async def main() -> None:
-        queue = queue_type(world)()
+        queue = world.api.Queue()
         mine = asyncio.get_running_loop().create_future()
         queue._getters.append(mine)
         getter = asyncio.ensure_future(queue.get())
@@ -284,7 +280,7 @@ class NoMore(Exception):
 def test_a_shutdown_that_pops_the_waiters_itself(world: World, immediate: bool) -> None:
     """As programs had to write it before asyncio had one."""
 
-    class Closing(queue_type(world)):  # type: ignore[misc]
+    class Closing(world.api.Queue):  # type: ignore[misc]
         _is_shutdown = False
         closed = False
 
@@ -337,7 +333,7 @@ def test_a_shutdown_that_pops_the_waiters_itself(world: World, immediate: bool) 
 
 
 def test_unfinished_tasks_can_be_set(world: World) -> None:
-    class Batch(queue_type(world)):  # type: ignore[misc]
+    class Batch(world.api.Queue):  # type: ignore[misc]
         def all_done(self) -> None:
             self._unfinished_tasks = 1
             self.task_done()
@@ -357,7 +353,7 @@ def test_unfinished_tasks_can_be_set(world: World) -> None:
 
 def test_an_event_of_the_program_s_own(world: World) -> None:
     async def main() -> None:
-        queue = queue_type(world)()
+        queue = world.api.Queue()
         event = queue._finished = asyncio.Event()
         queue.put_nowait(1)
         joined = asyncio.ensure_future(queue.join())
@@ -371,7 +367,7 @@ def test_an_event_of_the_program_s_own(world: World) -> None:
 
 
 def test_a_put_with_more_arguments(world: World) -> None:
-    class Ranked(queue_type(world)):  # type: ignore[misc]
+    class Ranked(world.api.Queue):  # type: ignore[misc]
         async def put(self, item: Any, rank: int = 0) -> None:
             await super().put((rank, item))
 
@@ -387,7 +383,7 @@ def test_a_put_with_more_arguments(world: World) -> None:
 
 
 def test_a_subclass_that_forgets_its_base(world: World) -> None:
-    class Forgetful(queue_type(world)):  # type: ignore[misc]
+    class Forgetful(world.api.Queue):  # type: ignore[misc]
         def __init__(self) -> None:
             pass
 

@@ -1,0 +1,67 @@
+// Socket addresses of the families that datagrams usually have, as Python's socket module makes
+// them and reads them. Whatever is unusual (names to resolve, other families) is left to that
+// module.
+#pragma once
+
+#include "py/ref.hpp"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <memory>
+
+namespace bucle::net {
+
+struct SocketAddress {
+    union {
+        sockaddr any;
+        sockaddr_in v4;
+        sockaddr_in6 v6;
+        sockaddr_un path;
+    };
+    socklen_t length = 0;
+
+    // Left unset: there are many on the stack, and the kernel fills them.
+    SocketAddress() noexcept {} // NOLINT(modernize-use-equals-default)
+};
+
+[[nodiscard]] constexpr bool is_known_family(int family) noexcept {
+    return family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+}
+
+// The tuple, str or bytes; None for no address. Null with an error set.
+py::Ref address_object(const SocketAddress& address) noexcept;
+
+// False, with no error set: not of the plain form that needs no resolving.
+[[nodiscard]] bool parse_address(int family, PyObject* object, SocketAddress& out) noexcept;
+
+// The tuples of peers that were seen lately: making one takes longer than receiving a packet's
+// worth of bytes. One peer costs nothing more, a second one a table.
+class PeerCache {
+  public:
+    PeerCache() noexcept = default;
+    PeerCache(const PeerCache&) = delete;
+    PeerCache& operator=(const PeerCache&) = delete;
+    ~PeerCache() = default;
+
+    py::Ref object_of(const SocketAddress& address) noexcept;
+    int visit(visitproc visitor, void* arg) const noexcept;
+    void clear() noexcept;
+
+  private:
+    struct Entry {
+        SocketAddress address;
+        py::Ref object;
+
+        bool holds(const SocketAddress& other) const noexcept;
+    };
+    static constexpr std::size_t kEntries = 64;
+
+    Entry& entry_for(const SocketAddress& address) noexcept;
+
+    Entry first_;
+    std::unique_ptr<Entry[]> table_;
+};
+
+} // namespace bucle::net

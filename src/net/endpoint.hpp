@@ -1,0 +1,137 @@
+// Endpoint: what the datagram and the pipe transports share: who owns the descriptor, when it is
+// watched, how connection_made() and connection_lost() are called.
+//
+// Invariants: `file`, the Python socket or pipe, is the descriptor's only owner; it is taken out
+// before it is closed, so that it is closed once. connection_lost() is scheduled once. After it the
+// loop, the protocol and the file are null, and every method does nothing.
+#pragma once
+
+#include "loop/loop.hpp"
+#include "loop/readiness.hpp"
+#include "net/scratch.hpp"
+#include "py/function.hpp"
+
+namespace bucle::net {
+
+struct Endpoint {
+    // First, since the type says where they stand (transport_type.cpp).
+    PyObject* dict = nullptr;
+    PyObject* weakrefs = nullptr;
+
+    py::Ref loop;
+    py::Ref protocol;
+    py::Ref extra;
+    py::Ref context; // null: an empty one
+    py::Ref file;
+    py::Ref reader;            // Readiness
+    py::Ref writer;            // made when something had to wait
+    std::size_t conn_lost = 0; // asyncio's: writes after the loss are counted here, too
+    std::size_t max_size = kMaxSize;
+    int fd = -1;
+    bool closing = false;
+    bool paused = false;
+    bool loss_scheduled = false;
+
+    loop::LoopCore& core() const noexcept { return *loop::loop_core(loop.get()); }
+    bool reading() const noexcept { return !closing && !paused; }
+
+    int visit(visitproc visitor, void* arg) const noexcept;
+    void clear() noexcept;
+};
+
+template <class T>
+inline std::size_t endpoint_offset = 0;
+
+template <class T>
+T& endpoint_of(PyObject* self) noexcept {
+    return *py::own_fields<T>(self, endpoint_offset<T>);
+}
+
+// Fields that every transport has. `extra` is a dict, which is kept, or None.
+[[nodiscard]] bool set_up(Endpoint& endpoint, PyObject* loop, PyObject* protocol,
+                          PyObject* extra) noexcept;
+
+// Watches the reading or the writing side. Only meanwhile is there a Readiness, which holds the
+// transport: one that is not watched and that nobody else holds ends at once, as in asyncio. False
+// with an error set.
+[[nodiscard]] bool watch_side(PyObject* self, Endpoint& endpoint, loop::Side side,
+                              loop::OnReady notify, const char* name) noexcept;
+void unwatch_side(Endpoint& endpoint, loop::Side side) noexcept;
+
+// loop.call_soon(callback, first, second) in the transport's context; null arguments are none.
+[[nodiscard]] bool schedule(Endpoint& endpoint, PyObject* callback, PyObject* first = nullptr,
+                            PyObject* second = nullptr) noexcept;
+// Schedules connection_made(), self._start_reading() (unless nothing is read), then the waiter.
+[[nodiscard]] bool announce(PyObject* self, Endpoint& endpoint, bool reads,
+                            PyObject* waiter) noexcept;
+// Schedules self._call_connection_lost(error), unless it was; a null error is None.
+[[nodiscard]] bool schedule_loss(PyObject* self, Endpoint& endpoint,
+                                 PyObject* error = nullptr) noexcept;
+// Tells the protocol, closes the file, drops the loop. False with an error set.
+[[nodiscard]] bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexcept;
+
+// A line of the log if the loop is in debug mode.
+[[nodiscard]] bool log_if_debug(PyObject* self, const Endpoint& endpoint, const char* module,
+                                const char* level, const char* format) noexcept;
+
+// The ResourceWarning of one that was left open, and its end.
+void finalize_endpoint(PyObject* self, Endpoint& endpoint) noexcept;
+
+// endpoint.extra.get(name, default)
+PyObject* extra_info(const Endpoint& endpoint, PyObject* name, PyObject* fallback) noexcept;
+
+int set_size(std::size_t& size, PyObject* value) noexcept; // as a property's setter
+
+// Methods and properties of a transport with fields T.
+template <class T>
+struct EndpointSlots {
+    static PyObject* get_extra_info(py::Function&, PyObject* const* args) noexcept {
+        return extra_info(endpoint_of<T>(args[0]), args[1], args[2]);
+    }
+    static PyObject* is_closing(py::Function&, PyObject* const* args) noexcept {
+        return PyBool_FromLong(endpoint_of<T>(args[0]).closing);
+    }
+    static PyObject* is_reading(py::Function&, PyObject* const* args) noexcept {
+        return PyBool_FromLong(endpoint_of<T>(args[0]).reading());
+    }
+    static PyObject* get_protocol(py::Function&, PyObject* const* args) noexcept {
+        return py::value_or_none(endpoint_of<T>(args[0]).protocol.get());
+    }
+    static PyObject* set_protocol(py::Function&, PyObject* const* args) noexcept {
+        endpoint_of<T>(args[0]).protocol = py::Ref::borrow(args[1]);
+        Py_RETURN_NONE;
+    }
+    static PyObject* call_connection_lost(py::Function&, PyObject* const* args) noexcept {
+        return lose_connection(args[0], endpoint_of<T>(args[0]), args[1]) ? py::new_ref(Py_None)
+                                                                          : nullptr;
+    }
+
+    template <py::Ref Endpoint::* Field>
+    static PyObject* get_ref(PyObject* self, void*) noexcept {
+        return py::value_or_none((endpoint_of<T>(self).*Field).get());
+    }
+    template <py::Ref Endpoint::* Field>
+    static int set_ref(PyObject* self, PyObject* value, void*) noexcept {
+        endpoint_of<T>(self).*Field = value == Py_None ? py::Ref() : py::Ref::borrow(value);
+        return 0;
+    }
+    template <bool Endpoint::* Field>
+    static PyObject* get_flag(PyObject* self, void*) noexcept {
+        return PyBool_FromLong(endpoint_of<T>(self).*Field);
+    }
+    static PyObject* get_fd(PyObject* self, void*) noexcept {
+        const int fd = endpoint_of<T>(self).fd;
+        return fd < 0 ? py::new_ref(Py_None) : PyLong_FromLong(fd);
+    }
+    static PyObject* get_conn_lost(PyObject* self, void*) noexcept {
+        return PyLong_FromSize_t(endpoint_of<T>(self).conn_lost);
+    }
+    static PyObject* get_max_size(PyObject* self, void*) noexcept {
+        return PyLong_FromSize_t(endpoint_of<T>(self).max_size);
+    }
+    static int set_max_size(PyObject* self, PyObject* value, void*) noexcept {
+        return set_size(endpoint_of<T>(self).max_size, value);
+    }
+};
+
+} // namespace bucle::net

@@ -1,0 +1,283 @@
+// See socket_transport.hpp. How a transport begins and ends, and who owns its descriptor.
+#include "net/socket_transport.hpp"
+
+#include "core/context.hpp"
+#include "net/context_scope.hpp"
+#include "net/errors.hpp"
+#include "net/python_socket.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace bucle::net {
+
+std::size_t socket_transport_offset = 0;
+
+int SocketTransport::visit(visitproc visitor, void* arg) const noexcept {
+    for (const py::Ref* ref : {&loop, &protocol, &socket, &view, &extra, &peername, &sockname,
+                               &server, &context, &waiter, &empty_waiter, &reader, &writer}) {
+        if (const int stop = ref->visit(visitor, arg); stop != 0) {
+            return stop;
+        }
+    }
+    return flow.visit(visitor, arg);
+}
+
+void SocketTransport::clear() noexcept {
+    flush.node.unlink();
+    for (py::Ref* ref : {&loop, &protocol, &socket, &view, &extra, &peername, &sockname, &server,
+                         &context, &waiter, &empty_waiter, &reader, &writer}) {
+        ref->reset();
+    }
+    buffer.clear();
+    flow.clear();
+}
+
+int descriptor_of(const SocketTransport& transport) noexcept {
+    return !transport.open    ? -1
+           : transport.socket ? fd_of_socket(transport.socket.get())
+                              : transport.fd;
+}
+
+bool in_debug(const SocketTransport& transport) noexcept {
+    return transport.scheduler->debug();
+}
+
+bool set_protocol(SocketTransport& transport, PyObject* protocol) noexcept {
+    const int buffered = PyObject_IsInstance(protocol, py::state().buffered_protocol);
+    if (buffered < 0) {
+        return false;
+    }
+    const py::Ref old = std::exchange(transport.protocol, py::Ref::borrow(protocol));
+    transport.buffered = buffered > 0;
+    transport.sink = sink_of(protocol);
+    return true;
+}
+
+namespace {
+
+// Small writes go out without waiting for the peer's acknowledgement of earlier ones.
+void set_no_delay(int fd, int family) noexcept {
+    if (family == AF_INET || family == AF_INET6) {
+        const int on = 1;
+        (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+}
+
+// server._attach(transport), or server._attach() where a server only counts.
+bool tell_server(PyObject* server, PyObject* name, PyObject* self) noexcept {
+    return py::state().server_knows_transports
+               ? static_cast<bool>(py::call_method(server, name, self))
+               : static_cast<bool>(py::call_method(server, name));
+}
+
+// connection_made comes with its own turn, in asyncio's place for it: the entry of the reader,
+// which is not watching yet, runs it.
+bool schedule_beginning(SocketTransport& transport) noexcept {
+    loop::LoopCore& core = *transport.scheduler;
+    if (core.gate != 0 && !core::check_gate(core)) {
+        return false;
+    }
+    loop::set_watched(transport.reader.get(), true);
+    return core.foreign()
+               ? core::call_soon(transport.loop.get(), transport.reader.get(), nullptr,
+                                 transport.context.get())
+               : core::push_ready(core, core::ReadyKind::readiness, transport.reader.clone());
+}
+
+py::Ref context_for(const Connection& connection, bool& failed) noexcept {
+    failed = false;
+    PyObject* const given = connection.context;
+    return connection.context_known || (given != nullptr && given != Py_None)
+               ? py::Ref::borrow(given)
+               : core::copy_current_context(failed);
+}
+
+void warn_unclosed(PyObject* self) noexcept {
+    const py::State& state = py::state();
+    const py::Ref text = py::Ref::steal(PyUnicode_FromFormat("unclosed transport %R", self));
+    PyObject* stack[] = {text.get(), PyExc_ResourceWarning, self};
+    if (!text ||
+        !py::Ref::steal(PyObject_Vectorcall(state.warn, stack, 2, state.names.kw_source))) {
+        PyErr_WriteUnraisable(self);
+    }
+}
+
+// The descriptor of a transport that ends without anybody having closed it.
+void close_descriptor(PyObject* self, SocketTransport& transport) noexcept {
+    (void)sockname_of(transport); // who asks later is told as well
+    transport.open = false;
+    loop::release_fd(*transport.scheduler, transport.fd, self);
+    if (!transport.socket) {
+        ::close(transport.fd);
+    } else if (!py::call_method(transport.socket.get(), py::names().close)) {
+        PyErr_WriteUnraisable(transport.socket.get());
+    }
+}
+
+} // namespace
+
+py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexcept {
+    py::Ref self = py::Ref::steal(py::allocate(py::state().socket_transport_type));
+    if (!self) {
+        return {};
+    }
+    SocketTransport& transport = *new (&transport_of(self.get())) SocketTransport;
+    bool failed = false;
+    transport.scheduler = &core;
+    transport.context = context_for(connection, failed);
+    transport.reader = loop::make_readiness(self.get(), read_ready, "SocketTransport._read_ready");
+    if (failed || !transport.reader || !set_protocol(transport, connection.protocol)) {
+        return {};
+    }
+    transport.family = connection.family;
+    transport.peername = std::move(connection.peername);
+    transport.extra = py::Ref::borrow(connection.extra);
+    transport.waiter = py::Ref::borrow(connection.waiter);
+    if (connection.server != nullptr && connection.server != Py_None) {
+        if (!tell_server(connection.server, py::names()._attach, self.get())) {
+            return {};
+        }
+        transport.server = py::Ref::borrow(connection.server);
+    }
+    transport.loop = py::Ref::borrow(core.loop);
+    if (!schedule_beginning(transport) || !loop::claim_fd(core, connection.fd, self.get())) {
+        transport.loop.reset();
+        return {};
+    }
+    transport.socket = py::Ref::borrow(connection.socket);
+    transport.fd = connection.fd;
+    transport.open = true;
+    set_no_delay(transport.fd, transport.family);
+    // Asked for now: a connection that the peer resets has none any more.
+    return peername_of(transport) ? std::move(self) : py::Ref();
+}
+
+bool schedule_connection_lost(PyObject* self, PyObject* exception) noexcept {
+    SocketTransport& transport = transport_of(self);
+    ++transport.lost_writes;
+    const py::Ref callback = py::get_attr(self, py::names()._call_connection_lost);
+    return callback && core::call_soon(transport.loop.get(), callback.get(),
+                                       exception == nullptr ? Py_None : exception, nullptr);
+}
+
+bool connection_lost(PyObject* self, py::Ref exception) noexcept {
+    SocketTransport& transport = transport_of(self);
+    const py::Ref loop = std::move(transport.loop);
+    if (!loop) {
+        return true;
+    }
+    const py::Ref protocol = std::move(transport.protocol);
+    bool ok = true;
+    if (protocol) {
+        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        ok = scope && py::call_method(protocol.get(), py::names().connection_lost, exception.get());
+    }
+    py::Ref raised = ok ? py::Ref() : py::compat::take_exception();
+    const py::Ref server = std::move(transport.server);
+    const py::Ref waiter = transport.empty_waiter.clone();
+    stop_reading(transport);
+    stop_writing(transport);
+    loop::disown(transport.reader.get());
+    close_descriptor(self, transport);
+    ok = !server || tell_server(server.get(), py::names()._detach, self);
+    if (waiter) {
+        const py::Ref error = py::Ref::steal(
+            PyObject_CallFunction(PyExc_ConnectionError, "s", "Connection is closed by peer"));
+        ok = error && py::call_method(waiter.get(), py::names().set_exception, error.get()) && ok;
+    }
+    if (raised) {
+        py::compat::put_exception(std::move(raised));
+        return false;
+    }
+    return ok;
+}
+
+bool close_transport(PyObject* self) noexcept {
+    SocketTransport& transport = transport_of(self);
+    if (transport.closing) {
+        return true;
+    }
+    if (!flush_now(self, transport)) {
+        return false;
+    }
+    if (transport.closing) { // what was to be flushed could not be
+        return true;
+    }
+    transport.closing = true;
+    stop_reading(transport);
+    if (!transport.buffer.empty()) {
+        return true;
+    }
+    stop_writing(transport);
+    return schedule_connection_lost(self, nullptr);
+}
+
+bool force_close(PyObject* self, PyObject* exception) noexcept {
+    SocketTransport& transport = transport_of(self);
+    if (transport.lost_writes != 0) {
+        return true;
+    }
+    transport.flush.node.unlink();
+    if (!transport.buffer.empty()) {
+        transport.buffer.clear();
+        stop_writing(transport);
+    }
+    if (!transport.closing) {
+        transport.closing = true;
+        stop_reading(transport);
+    }
+    return schedule_connection_lost(self, exception);
+}
+
+bool fatal_error(PyObject* self, const char* message) noexcept {
+    if (py::exit_exception_raised()) {
+        return false;
+    }
+    SocketTransport& transport = transport_of(self);
+    const py::Ref error = py::compat::take_exception();
+    return report_fatal_error(self, transport.loop.get(), transport.protocol.get(), error.get(),
+                              message, Expected::os_errors, kSocketLog) &&
+           force_close(self, error.get());
+}
+
+py::Ref python_socket(SocketTransport& transport) noexcept {
+    if (!transport.socket && transport.open) {
+        transport.socket = adopt_socket(transport.fd);
+    }
+    return transport.socket.clone();
+}
+
+void finalize_transport(PyObject* self) noexcept {
+    SocketTransport& transport = transport_of(self);
+    if (!transport.open) {
+        return;
+    }
+    const py::ErrorScope keep;
+    if (!flush_now(self, transport)) {
+        PyErr_WriteUnraisable(self);
+    }
+    warn_unclosed(self);
+    close_descriptor(self, transport);
+    const py::Ref server = std::move(transport.server);
+    if (server && !tell_server(server.get(), py::names()._detach, self)) {
+        PyErr_WriteUnraisable(self);
+    }
+}
+
+void dealloc_transport(PyObject* self) noexcept {
+    if (!py::finalize_before_dealloc(self)) {
+        return;
+    }
+    PyObject_GC_UnTrack(self);
+    SocketTransport& transport = transport_of(self);
+    transport.clear();
+    transport.~SocketTransport();
+    py::free_instance(self);
+}
+
+} // namespace bucle::net

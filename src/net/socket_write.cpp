@@ -1,0 +1,283 @@
+// See socket_transport.hpp. From the program to the descriptor: gather, flush, wait for room.
+#include "net/socket_transport.hpp"
+
+#include "net/context_scope.hpp"
+#include "net/errors.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+namespace bucle::net {
+namespace {
+
+constexpr std::int64_t kGathered = 64 * 1024; // more than this goes out at once
+constexpr const char* kWriteError = "Fatal write error on socket transport";
+
+// The stock method, for what it refuses: the text is that of the running version.
+PyObject* refuse(PyObject* self, const char* method, PyObject* argument) noexcept {
+    PyObject* const base = reinterpret_cast<PyObject*>(py::state().base_socket_transport);
+    return PyObject_CallMethod(base, method, "OO", self, argument);
+}
+
+bool is_waiting_for_room(const SocketTransport& transport) noexcept {
+    return static_cast<bool>(transport.writer);
+}
+
+bool write_ready(PyObject* self) noexcept;
+
+bool wait_for_room(PyObject* self, SocketTransport& transport) noexcept {
+    if (is_waiting_for_room(transport)) {
+        return true;
+    }
+    transport.writer = loop::make_readiness(self, write_ready, "SocketTransport._write_ready");
+    const int fd = descriptor_of(transport);
+    if (transport.writer && fd >= 0 &&
+        loop::watch(*transport.scheduler, fd, loop::Side::writer, transport.writer.get())) {
+        return true;
+    }
+    if (transport.writer && fd < 0) {
+        (void)py::raise_os_error(EBADF);
+    }
+    transport.writer.reset();
+    return false;
+}
+
+// Sends what it can. False with the error set.
+bool send_some(SocketTransport& transport) noexcept {
+    while (!transport.buffer.empty()) {
+        iovec pieces[WriteBuffer::kAtOnce];
+        msghdr message = {};
+        message.msg_iov = pieces;
+        message.msg_iovlen = static_cast<std::size_t>(transport.buffer.describe(pieces));
+        std::size_t size = 0;
+        for (std::size_t i = 0; i != message.msg_iovlen; ++i) {
+            size += pieces[i].iov_len;
+        }
+        const int fd = descriptor_of(transport);
+        const ssize_t sent = fd < 0 ? -1
+                             : message.msg_iovlen == 1
+                                 ? ::send(fd, pieces[0].iov_base, size, MSG_NOSIGNAL)
+                                 : ::sendmsg(fd, &message, MSG_NOSIGNAL);
+        if (sent < 0) {
+            const int error = fd < 0 ? EBADF : errno;
+            return error == EAGAIN || error == EINTR || py::raise_os_error(error);
+        }
+        transport.buffer.consume(static_cast<std::size_t>(sent));
+        if (static_cast<std::size_t>(sent) < size) {
+            break;
+        }
+    }
+    return true;
+}
+
+bool settle_empty_waiter(SocketTransport& transport, PyObject* exception) noexcept {
+    const py::Ref waiter = transport.empty_waiter.clone();
+    const py::Names& names = py::names();
+    return !waiter ||
+           (exception == nullptr ? py::call_method(waiter.get(), names.set_result, Py_None)
+                                 : py::call_method(waiter.get(), names.set_exception, exception));
+}
+
+// The error is set: asyncio's order, then false if it has to end the run.
+bool fail(PyObject* self, SocketTransport& transport) noexcept {
+    if (py::exit_exception_raised()) {
+        return false;
+    }
+    const py::Ref error = py::compat::take_exception();
+    stop_writing(transport);
+    transport.buffer.clear();
+    py::compat::put_exception(error.clone());
+    return fatal_error(self, kWriteError) && settle_empty_waiter(transport, error.get());
+}
+
+bool shut_down(SocketTransport& transport) noexcept {
+    const int fd = descriptor_of(transport);
+    return (fd >= 0 && ::shutdown(fd, SHUT_WR) == 0) || py::raise_os_error(fd < 0 ? EBADF : errno);
+}
+
+// In the context of whoever wrote.
+bool pause_protocol(PyObject* self, SocketTransport& transport) noexcept {
+    return maybe_pause_writing(self, transport.flow, transport.buffer.size(), transport.loop.get(),
+                               transport.protocol.get());
+}
+
+bool resume_protocol(PyObject* self, SocketTransport& transport) noexcept {
+    if (!transport.flow.paused) {
+        return true;
+    }
+    const py::Ref loop = transport.loop.clone();
+    const ContextScope scope(transport.scheduler->spare_context, transport.context);
+    return scope && maybe_resume_writing(self, transport.flow, transport.buffer.size(), loop.get(),
+                                         transport.protocol.get());
+}
+
+// The descriptor has room again.
+bool write_ready(PyObject* self) noexcept {
+    SocketTransport& transport = transport_of(self);
+    if (transport.lost_writes != 0) {
+        return true;
+    }
+    if (!send_some(transport)) {
+        return fail(self, transport);
+    }
+    if (!resume_protocol(self, transport)) { // may write
+        return false;
+    }
+    if (!transport.buffer.empty() || !transport.loop) {
+        return true;
+    }
+    stop_writing(transport);
+    if (!settle_empty_waiter(transport, nullptr)) {
+        return false;
+    }
+    if (transport.closing) {
+        ++transport.lost_writes;
+        return connection_lost(self, py::none());
+    }
+    return !transport.eof_written || shut_down(transport);
+}
+
+// From the loop, before its poll.
+bool flush_gathered(loop::Flush& flush) noexcept {
+    auto& transport = reinterpret_cast<SocketTransport&>(flush); // its first field
+    const py::Ref self = py::Ref::borrow(
+        reinterpret_cast<PyObject*>(reinterpret_cast<char*>(&transport) - socket_transport_offset));
+    const py::Ref loop = transport.loop.clone();
+    const ContextScope scope(transport.scheduler->spare_context, transport.context);
+    return scope && flush_now(self.get(), transport);
+}
+
+// Whether there is somebody to write to. asyncio drops what comes later without an error, and
+// warns from the fifth time on.
+bool is_connected(SocketTransport& transport, bool& ok) noexcept {
+    if (transport.lost_writes == 0) [[likely]] {
+        return true;
+    }
+    ok = count_lost_write(transport.lost_writes, kSocketLog, "socket.send() raised exception.");
+    return false;
+}
+
+bool may_write(const SocketTransport& transport) noexcept {
+    return !transport.eof_written && !transport.empty_waiter;
+}
+
+// What was gathered goes out in its time, or now.
+bool after_write(PyObject* self, SocketTransport& transport) noexcept {
+    if (is_waiting_for_room(transport)) {
+        return pause_protocol(self, transport);
+    }
+    if (static_cast<std::int64_t>(transport.buffer.size()) >
+            std::min(kGathered, transport.flow.high.bytes) ||
+        !transport.scheduler->running()) {
+        return flush_now(self, transport);
+    }
+    if (!transport.flush.node.linked()) {
+        transport.flush.flush = flush_gathered;
+        transport.scheduler->flushes.push_back(&transport.flush);
+    }
+    return true;
+}
+
+} // namespace
+
+void stop_writing(SocketTransport& transport) noexcept {
+    const py::Ref writer = std::move(transport.writer);
+    if (writer) {
+        loop::unwatch(*transport.scheduler, transport.fd, loop::Side::writer, writer.get());
+        loop::disown(writer.get());
+    }
+}
+
+bool flush_now(PyObject* self, SocketTransport& transport) noexcept {
+    transport.flush.node.unlink();
+    if (transport.lost_writes != 0 || transport.buffer.empty() || is_waiting_for_room(transport)) {
+        return true;
+    }
+    if (!send_some(transport)) {
+        return fail(self, transport);
+    }
+    if (transport.buffer.empty()) {
+        return true;
+    }
+    return wait_for_room(self, transport) ? pause_protocol(self, transport) : fail(self, transport);
+}
+
+PyObject* write(PyObject* self, PyObject* data) noexcept {
+    SocketTransport& transport = transport_of(self);
+    py::Ref bytes;
+    if (PyBytes_CheckExact(data)) [[likely]] {
+        bytes = py::Ref::borrow(data);
+    } else if (!PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
+        return refuse(self, "write", data);
+    } else {
+        bytes = py::Ref::steal(PyBytes_FromObject(data));
+        if (!bytes) {
+            return nullptr;
+        }
+    }
+    if (!may_write(transport)) [[unlikely]] {
+        return py::raise_runtime_error(transport.eof_written
+                                           ? "Cannot call write() after write_eof()"
+                                           : "unable to write; sendfile is in progress");
+    }
+    if (PyBytes_GET_SIZE(bytes.get()) == 0) {
+        Py_RETURN_NONE;
+    }
+    bool ok = true;
+    if (is_connected(transport, ok)) [[likely]] {
+        ok = transport.buffer.push(std::move(bytes)) && after_write(self, transport);
+    }
+    return ok ? py::new_ref(Py_None) : nullptr;
+}
+
+PyObject* writelines(PyObject* self, PyObject* list) noexcept {
+    SocketTransport& transport = transport_of(self);
+    if (!may_write(transport)) {
+        return py::raise_runtime_error(transport.eof_written
+                                           ? "Cannot call writelines() after write_eof()"
+                                           : "unable to writelines; sendfile is in progress");
+    }
+    const int any = PyObject_IsTrue(list);
+    bool ok = any >= 0;
+    if (any <= 0 || !is_connected(transport, ok)) {
+        return ok ? py::new_ref(Py_None) : nullptr;
+    }
+    const py::Ref items = py::Ref::steal(PySequence_List(list));
+    if (!items) {
+        return nullptr;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
+        PyObject* const item = PyList_GET_ITEM(items.get(), i);
+        py::Ref bytes = PyBytes_CheckExact(item) ? py::Ref::borrow(item)
+                        : PyObject_CheckBuffer(item) != 0
+                            ? py::Ref::steal(PyBytes_FromObject(item))
+                            : py::Ref::steal(PyMemoryView_FromObject(item)); // raises
+        if (!bytes ||
+            (PyBytes_GET_SIZE(bytes.get()) != 0 && !transport.buffer.push(std::move(bytes)))) {
+            return nullptr;
+        }
+    }
+    return transport.buffer.empty() || after_write(self, transport) ? py::new_ref(Py_None)
+                                                                    : nullptr;
+}
+
+PyObject* write_eof(PyObject* self, PyObject*) noexcept {
+    SocketTransport& transport = transport_of(self);
+    if (transport.closing || transport.eof_written) {
+        Py_RETURN_NONE;
+    }
+    if (!flush_now(self, transport)) {
+        return nullptr;
+    }
+    transport.eof_written = true;
+    return transport.lost_writes != 0 || !transport.buffer.empty() || shut_down(transport)
+               ? py::new_ref(Py_None)
+               : nullptr;
+}
+
+} // namespace bucle::net

@@ -1,0 +1,318 @@
+// WritePipeTransport: writes at once, then as the pipe takes it. The other end's closing is seen by
+// watching the pipe for reading, as in asyncio: nothing is ever read from it.
+#include "net/context_scope.hpp"
+#include "net/errors.hpp"
+#include "net/pipe.hpp"
+#include "net/transport_type.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace bucle::net {
+namespace {
+
+constexpr const char* kReader = "WritePipeTransport._read_ready";
+constexpr const char* kWriter = "WritePipeTransport._write_ready";
+
+WritePipe& pipe_of(PyObject* self) noexcept {
+    return endpoint_of<WritePipe>(self);
+}
+
+// asyncio's _close(): at once, and what is buffered is lost.
+bool close_with(PyObject* self, WritePipe& pipe, PyObject* error) noexcept {
+    pipe.closing = true;
+    pipe.buffer.clear();
+    unwatch_side(pipe, loop::Side::writer);
+    unwatch_side(pipe, loop::Side::reader);
+    return schedule_loss(self, pipe, error);
+}
+
+// Takes the exception that is raised.
+bool fail(PyObject* self, WritePipe& pipe) noexcept {
+    if (py::exit_exception_raised()) {
+        return false;
+    }
+    const py::Ref error = py::compat::take_exception();
+    ++pipe.conn_lost;
+    return report_fatal_error(self, pipe.loop.get(), pipe.protocol.get(), error.get(),
+                              "Fatal write error on pipe transport", Expected::os_errors,
+                              kPipeLog) &&
+           close_with(self, pipe, error.get());
+}
+
+// The other end has gone.
+bool read_ready(PyObject* self) noexcept {
+    WritePipe& pipe = pipe_of(self);
+    if (!pipe.loop) {
+        return true;
+    }
+    loop::LoopCore& core = pipe.core();
+    const ContextScope scope(core.spare_context, pipe.context);
+    if (!scope || !log_if_debug(self, pipe, kPipeLog, "info", "%r was closed by peer")) {
+        return false;
+    }
+    const py::Ref error = pipe.buffer.empty() ? py::Ref() : py::call(PyExc_BrokenPipeError);
+    return PyErr_Occurred() == nullptr && close_with(self, pipe, error.get());
+}
+
+bool write_ready(PyObject* self) noexcept {
+    WritePipe& pipe = pipe_of(self);
+    if (!pipe.loop || pipe.buffer.empty()) {
+        return true;
+    }
+    loop::LoopCore& core = pipe.core();
+    const ContextScope scope(core.spare_context, pipe.context);
+    if (!scope) {
+        return false;
+    }
+    iovec parts[WriteBuffer::kAtOnce];
+    const int count = pipe.buffer.describe(parts);
+    ssize_t written = 0;
+    do {
+        written = writev(pipe.fd, parts, count);
+    } while (written < 0 && errno == EINTR);
+    if (written < 0) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return true;
+        }
+        (void)py::raise_os_error(errno);
+        return fail(self, pipe);
+    }
+    pipe.buffer.consume(static_cast<std::size_t>(written));
+    if (!pipe.buffer.empty()) {
+        return true;
+    }
+    unwatch_side(pipe, loop::Side::writer);
+    if (!maybe_resume_writing(self, pipe.flow, 0, pipe.loop.get(), pipe.protocol.get())) {
+        return false;
+    }
+    return !pipe.closing || pipe.loss_scheduled || !pipe.buffer.empty() ||
+           lose_connection(self, pipe, Py_None);
+}
+
+// Writes what the pipe takes; returns how much, -1 with an error set.
+Py_ssize_t write_now(const WritePipe& pipe, const void* data, Py_ssize_t size) noexcept {
+    ssize_t written = 0;
+    do {
+        written = write(pipe.fd, data, static_cast<std::size_t>(size));
+    } while (written < 0 && errno == EINTR);
+    if (written < 0) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return 0;
+        }
+        (void)py::raise_os_error(errno);
+    }
+    return written;
+}
+
+// Writes to an empty buffer's pipe; what is left goes into the buffer, bytes by reference.
+bool write_or_keep(PyObject* self, WritePipe& pipe, PyObject* data) noexcept {
+    if (PyBytes_CheckExact(data)) [[likely]] {
+        const Py_ssize_t size = PyBytes_GET_SIZE(data);
+        const Py_ssize_t written = write_now(pipe, PyBytes_AS_STRING(data), size);
+        return written < 0 ? fail(self, pipe)
+                           : written == size || pipe.buffer.push(py::Ref::borrow(data),
+                                                                 static_cast<std::size_t>(written));
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return fail(self, pipe);
+    }
+    const Py_ssize_t written = write_now(pipe, view.buf, view.len);
+    py::Ref rest;
+    if (written >= 0 && written != view.len) {
+        rest = py::Ref::steal(PyBytes_FromStringAndSize(
+            static_cast<const char*>(view.buf) + written, view.len - written));
+    }
+    const bool all = written == view.len;
+    PyBuffer_Release(&view);
+    return written < 0 ? fail(self, pipe) : all || (rest && pipe.buffer.push(std::move(rest)));
+}
+
+PyObject* write_method(py::Function&, PyObject* const* args) noexcept {
+    PyObject* const self = args[0];
+    PyObject* const data = args[1];
+    WritePipe& pipe = pipe_of(self);
+    if (!PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
+        const py::Ref text = py::Ref::steal(PyObject_Repr(data));
+        if (text) {
+            PyErr_SetObject(PyExc_AssertionError, text.get());
+        }
+        return nullptr;
+    }
+    const int some = PyObject_IsTrue(data);
+    if (some <= 0) {
+        return some < 0 ? nullptr : py::new_ref(Py_None);
+    }
+    if (pipe.conn_lost != 0 || pipe.closing) {
+        return count_lost_write(pipe.conn_lost, kPipeLog,
+                                "pipe closed by peer or os.write(pipe, data) raised exception.")
+                   ? py::new_ref(Py_None)
+                   : nullptr;
+    }
+    if (pipe.buffer.empty()) {
+        if (!write_or_keep(self, pipe, data)) {
+            return nullptr;
+        }
+        if (pipe.buffer.empty()) {
+            Py_RETURN_NONE;
+        }
+        if (!watch_side(self, pipe, loop::Side::writer, write_ready, kWriter)) {
+            return nullptr;
+        }
+    } else {
+        py::Ref bytes = immutable(data);
+        if (!bytes || !pipe.buffer.push(std::move(bytes))) {
+            return nullptr;
+        }
+    }
+    return maybe_pause_writing(self, pipe.flow, pipe.buffer.size(), pipe.loop.get(),
+                               pipe.protocol.get())
+               ? py::new_ref(Py_None)
+               : nullptr;
+}
+
+bool end_writing(PyObject* self, WritePipe& pipe) noexcept {
+    if (pipe.closing) {
+        return true;
+    }
+    pipe.closing = true;
+    if (!pipe.buffer.empty()) {
+        return true;
+    }
+    unwatch_side(pipe, loop::Side::reader);
+    return schedule_loss(self, pipe);
+}
+
+PyObject* write_eof(py::Function&, PyObject* const* args) noexcept {
+    return end_writing(args[0], pipe_of(args[0])) ? py::new_ref(Py_None) : nullptr;
+}
+
+PyObject* close(py::Function&, PyObject* const* args) noexcept {
+    WritePipe& pipe = pipe_of(args[0]);
+    return !pipe.file || end_writing(args[0], pipe) ? py::new_ref(Py_None) : nullptr;
+}
+
+PyObject* abort(py::Function&, PyObject* const* args) noexcept {
+    return close_with(args[0], pipe_of(args[0]), nullptr) ? py::new_ref(Py_None) : nullptr;
+}
+
+PyObject* close_because(py::Function&, PyObject* const* args) noexcept {
+    return close_with(args[0], pipe_of(args[0]), args[1]) ? py::new_ref(Py_None) : nullptr;
+}
+
+PyObject* can_write_eof(py::Function&, PyObject* const*) noexcept {
+    Py_RETURN_TRUE;
+}
+
+PyObject* get_write_buffer_size(py::Function&, PyObject* const* args) noexcept {
+    return PyLong_FromSize_t(pipe_of(args[0]).buffer.size());
+}
+
+// The closing of the other end is watched for even if ours is to be closed when all is written.
+PyObject* start_reading(PyObject* self, PyObject*) noexcept {
+    WritePipe& pipe = pipe_of(self);
+    return !pipe.loop || pipe.loss_scheduled ||
+                   watch_side(self, pipe, loop::Side::reader, read_ready, kReader)
+               ? py::new_ref(Py_None)
+               : nullptr;
+}
+
+using Slots = EndpointSlots<WritePipe>;
+
+const py::FunctionRow kFunctions[] = {
+    {"write", write_method},
+    {"write_eof", write_eof},
+    {"can_write_eof", can_write_eof},
+    {"get_write_buffer_size", get_write_buffer_size},
+    {"get_extra_info", Slots::get_extra_info},
+    {"is_closing", Slots::is_closing},
+    {"get_protocol", Slots::get_protocol},
+    {"set_protocol", Slots::set_protocol},
+    {"close", close},
+    {"abort", abort},
+    {"_close", close_because},
+    {"_call_connection_lost", Slots::call_connection_lost},
+    {nullptr, nullptr},
+};
+
+PyMethodDef kMethods[] = {
+    {"_start_reading", start_reading, METH_NOARGS,
+     "_start_reading($self, /)\n--\n\n"
+     "Begin to watch for the closing of the other end, after connection_made()."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+FlowControl& flow_of(PyObject* self) noexcept {
+    return pipe_of(self).flow;
+}
+using Flow = FlowSlots<flow_of>;
+
+// What waits, as asyncio keeps it; a copy.
+PyObject* get_buffer(PyObject* self, void*) noexcept {
+    const py::Ref all = pipe_of(self).buffer.joined();
+    return all ? PyByteArray_FromObject(all.get()) : nullptr;
+}
+
+PyGetSetDef kAttributes[] = {
+    Flow::kHigh,
+    Flow::kLow,
+    Flow::kPaused,
+    {"_loop", Slots::get_ref<&Endpoint::loop>, nullptr, nullptr, nullptr},
+    {"_protocol", Slots::get_ref<&Endpoint::protocol>, Slots::set_ref<&Endpoint::protocol>, nullptr,
+     nullptr},
+    {"_extra", Slots::get_ref<&Endpoint::extra>, Slots::set_ref<&Endpoint::extra>, nullptr,
+     nullptr},
+    {"_pipe", Slots::get_ref<&Endpoint::file>, Slots::set_ref<&Endpoint::file>, nullptr, nullptr},
+    {"_fileno", Slots::get_fd, nullptr, nullptr, nullptr},
+    {"_closing", Slots::get_flag<&Endpoint::closing>, nullptr, nullptr, nullptr},
+    {"_conn_lost", Slots::get_conn_lost, nullptr, nullptr, nullptr},
+    {"_buffer", get_buffer, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+// loop._make_write_pipe_transport(pipe, protocol, waiter=None, extra=None)
+PyObject* make(py::Function&, PyObject* const* args) noexcept {
+    py::Ref self = make_endpoint<WritePipe>(py::state().write_pipe_type);
+    if (!self) {
+        return nullptr;
+    }
+    WritePipe& pipe = pipe_of(self.get());
+    bool watched = false;
+    if (!set_up(pipe, args[0], args[2], args[4]) ||
+        PyObject_SetItem(pipe.extra.get(), py::names().pipe, args[1]) < 0 ||
+        !open_pipe(pipe, args[1], "Pipe transport is only for pipes, sockets and character devices",
+                   &watched)) {
+        return nullptr;
+    }
+    pipe.file = py::Ref::borrow(args[1]); // from here on it is closed with the transport
+    return announce(self.get(), pipe, watched, args[3]) ? self.release() : nullptr;
+}
+
+const py::FunctionRow kLoopFunctions[] = {
+    {"_make_write_pipe_transport", make},
+    {nullptr, nullptr},
+};
+
+} // namespace
+
+bool make_write_pipe_type(PyObject* module) noexcept {
+    TransportRecipe recipe = {};
+    recipe.name = "bucle.WritePipeTransport";
+    recipe.doc = "asyncio.WriteTransport of a pipe, native.";
+    recipe.base = "_FlowControlMixin";
+    recipe.second_base = "WriteTransport";
+    recipe.stock_module = "asyncio.unix_events";
+    recipe.stock = "_UnixWritePipeTransport";
+    recipe.functions = kFunctions;
+    recipe.methods = kMethods;
+    recipe.getset = kAttributes;
+    py::state().write_pipe_type = make_transport_type<WritePipe>(module, recipe);
+    return py::state().write_pipe_type != nullptr &&
+           add_loop_functions("asyncio.unix_events", "_UnixSelectorEventLoop", kLoopFunctions);
+}
+
+} // namespace bucle::net

@@ -1,0 +1,1 @@
+"""Tests of connections, servers, datagrams, pipes, sock_* and names, on both implementations."""

@@ -1,0 +1,314 @@
+"""What the networking tests share: protocols that note their calls, peers, counts of descriptors.
+
+A peer is a plain non-blocking socket, so that one side of a test is under its full control. Nothing
+here waits for a fixed time: `until` turns the loop until a condition holds, and a test that hangs
+is ended by the deadline of `Net.run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import ssl
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support import Implementation, collect, implementation
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+DEADLINE = 60.0
+CERTIFICATE = Path(__file__).with_name("certificate.pem")
+
+
+def descriptors() -> dict[int, str]:
+    """The open descriptors of this process and what they are."""
+    found: dict[int, str] = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # the one of listdir itself
+            pass
+    return found
+
+
+class Net:
+    """A loop of one implementation; what its exception handler saw is in `errors`."""
+
+    def __init__(self, impl: Implementation) -> None:
+        self.impl = impl
+        self.loop = impl.new_loop()
+        self.errors: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
+
+    def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
+        async def limited() -> Any:
+            async with asyncio.timeout(DEADLINE):
+                return await coro
+
+        return self.loop.run_until_complete(limited())
+
+    def turn(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+
+    def take_errors(self) -> list[dict[str, Any]]:
+        """The contexts seen so far; a test that expects some must take them."""
+        taken, self.errors[:] = list(self.errors), []
+        return taken
+
+    def close(self) -> None:
+        if not self.loop.is_closed():
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.loop.close()
+
+
+Said = tuple[str, ...]
+
+
+def said(error: BaseException) -> Said:
+    """An exception in a form that can be compared: type, errno and text, a group's parts too."""
+    parts = getattr(error, "exceptions", ())
+    number = getattr(error, "errno", None)
+    return (type(error).__name__, str(number), str(error), *(str(said(each)) for each in parts))
+
+
+async def attempt(awaitable: Awaitable[Any]) -> Any:
+    """The value, or the exception in a comparable form."""
+    try:
+        return await awaitable
+    except Exception as error:
+        return said(error)
+
+
+def same_as_stock(net: Net, scenario: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    """Runs a scenario on a stock loop and on this one: it must come to the same; returns that."""
+    control = Net(implementation("stock"))
+    try:
+        expected = control.run(scenario(control.loop))
+    finally:
+        control.close()
+        collect()
+    got = net.run(scenario(net.loop))
+    assert got == expected
+    return got
+
+
+def is_native(transport: Any) -> bool:
+    """Whether a transport is ours, and not asyncio's code on our loop."""
+    return type(transport).__module__.partition(".")[0] == "bucle"
+
+
+class Recorder(asyncio.Protocol):
+    """Notes the names of its calls, repeated ones once, and keeps what was received."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.received = bytearray()
+        self.transport: Any = None
+        self.error: BaseException | None = None
+        self.keep_open = False
+
+    def note(self, name: str) -> None:
+        if self.calls[-1:] != [name]:
+            self.calls.append(name)
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.note("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self.note("data")
+
+    def eof_received(self) -> bool:
+        self.note("eof")
+        return self.keep_open
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        self.error = error
+        self.calls.append("lost")
+
+    def pause_writing(self) -> None:
+        self.calls.append("pause")
+
+    def resume_writing(self) -> None:
+        self.calls.append("resume")
+
+    @property
+    def lost(self) -> bool:
+        return "lost" in self.calls
+
+
+class BufferedRecorder(Recorder, asyncio.BufferedProtocol):
+    """The same, reading into a buffer of its own."""
+
+    def __init__(self, size: int = 65536) -> None:
+        super().__init__()
+        self.buffer = bytearray(size)
+        self.hints: list[int] = []
+
+    def get_buffer(self, sizehint: int) -> Any:
+        self.hints.append(sizehint)
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self.buffer[:nbytes])
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Lets the loop run until the condition holds."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection over loopback, both non-blocking."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        one = socket.create_connection(listening.getsockname())
+        other, _ = listening.accept()
+    one.setblocking(False)
+    other.setblocking(False)
+    return one, other
+
+
+def unix_pair() -> tuple[socket.socket, socket.socket]:
+    one, other = socket.socketpair()
+    one.setblocking(False)
+    other.setblocking(False)
+    return one, other
+
+
+PAIRS = {"tcp": tcp_pair, "unix": unix_pair}
+
+
+async def connected(
+    loop: Any, factory: Callable[[], Any] = Recorder, kind: str = "tcp"
+) -> tuple[Any, Any, socket.socket]:
+    """A transport, its protocol, and the socket at the other end."""
+    mine, peer = PAIRS[kind]()
+    transport, protocol = await loop.create_connection(factory, sock=mine)
+    return transport, protocol, peer
+
+
+async def closed(transport: Any, peer: socket.socket | None = None) -> None:
+    """Ends a connection of a test, and waits until its descriptor is closed."""
+    sock = transport.get_extra_info("socket")
+    transport.abort()
+    if peer is not None:
+        peer.close()
+    await until(lambda: sock.fileno() == -1)
+
+
+def let_go(held: list[Any]) -> None:
+    """Drops what a list holds, and collects."""
+    held.clear()
+    gc.collect()
+
+
+async def receive(peer: socket.socket, count: int | None = None) -> bytes:
+    """So many bytes from a peer, or all to the end."""
+    data = bytearray()
+    while count is None or len(data) < count:
+        try:
+            part = peer.recv(1 << 20)
+        except BlockingIOError:
+            await asyncio.sleep(0)
+            continue
+        if not part:
+            break
+        data += part
+    return bytes(data)
+
+
+async def send(peer: socket.socket, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[peer.send(view) :]
+        except BlockingIOError:
+            await asyncio.sleep(0)
+
+
+def fill(transport: Any) -> int:
+    """Writes until the kernel takes no more; returns what has been written."""
+    chunk = b"f" * 65536
+    written = 0
+    while not transport.get_write_buffer_size():
+        transport.write(chunk)
+        written += len(chunk)
+    return written
+
+
+def reset(sock: socket.socket) -> None:
+    """Closes a TCP socket so that its peer gets a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+class Unreachable:
+    """A listening socket that takes no more connections: whoever connects waits for long."""
+
+    def __init__(self) -> None:
+        self.listening = socket.socket()
+        self.listening.bind(("127.0.0.1", 0))
+        self.listening.listen(0)
+        self.address = self.listening.getsockname()
+        self.clients: list[socket.socket] = []
+        waiting = 0
+        while waiting < 2:
+            client = socket.socket()
+            client.settimeout(0.05)
+            self.clients.append(client)
+            try:
+                client.connect(self.address)
+            except TimeoutError:
+                waiting += 1
+
+    def close(self) -> None:
+        for sock in (self.listening, *self.clients):
+            sock.close()
+
+    def __enter__(self) -> Unreachable:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def refusing(family: socket.AddressFamily = socket.AF_INET) -> tuple[socket.socket, int]:
+    """A bound socket that does not listen, and its port: a connection to it is refused."""
+    sock = socket.socket(family)
+    sock.bind(("", 0))
+    return sock, sock.getsockname()[1]
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    return context
+
+
+def client_context() -> ssl.SSLContext:
+    """Trusts the certificate of the tests, which is for localhost, and no other."""
+    context = ssl.create_default_context(cafile=str(CERTIFICATE))
+    return context

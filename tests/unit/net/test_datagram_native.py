@@ -1,0 +1,477 @@
+"""Datagram transports: asyncio's rules, each test on the control as well unless it says why not.
+
+What is native below asyncio's names is looked at too: bursts that come in one system call, packets
+that may not be delivered yet, sockets whose own methods have to be called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import socket
+import tempfile
+import weakref
+from asyncio.trsock import TransportSocket
+from typing import Any
+
+import pytest
+
+from tests.support import VERSION, Implementation
+from tests.unit.net.datagrams import (
+    HEADER,
+    SENDS_EMPTY,
+    VARIABLE,
+    Echo,
+    Recorder,
+    close,
+    endpoint,
+    named_pair,
+    turn,
+    unix_pair,
+    wait,
+)
+
+
+@pytest.mark.parametrize(
+    ("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+)
+def test_echo(loop: Any, family: int, host: str) -> None:
+    server, echo = endpoint(loop, Echo, local_addr=(host, 0), family=family)
+    address = server.get_extra_info("sockname")
+    connected, near = endpoint(loop, remote_addr=address[:2], family=family)
+    free, far = endpoint(loop, local_addr=(host, 0), family=family)
+    for number in range(50):
+        connected.sendto(b"%d" % number)
+        free.sendto(b"%d" % number, address)
+    wait(loop, lambda: len(near.packets) == len(far.packets) == 50)
+    expected = [(b"<%d" % number, address) for number in range(50)]
+    assert near.packets == expected
+    assert far.packets == expected
+    assert {peer for _, peer in echo.packets} == {
+        connected.get_extra_info("sockname"),
+        free.get_extra_info("sockname"),
+    }
+    assert connected.get_extra_info("peername") == address
+    assert server.get_extra_info("peername") is None
+    close(loop, server, connected, free)
+
+
+def test_what_it_is(impl: Implementation, loop: Any) -> None:
+    transport, protocol = endpoint(loop, local_addr=("127.0.0.1", 0))
+    fd = transport.get_extra_info("socket").fileno()
+    assert issubclass(type(transport), asyncio.Transport)
+    assert issubclass(type(transport), asyncio.DatagramTransport) or VERSION < (3, 12)
+    assert not impl.native or issubclass(type(transport), asyncio.DatagramTransport)
+    name = type(transport).__name__
+    assert repr(transport) == f"<{name} fd={fd} read=polling write=<idle, bufsize=0>>"
+    assert type(transport.get_extra_info("socket")) is TransportSocket
+    assert transport.get_extra_info("nothing") is None
+    assert transport.get_extra_info("nothing", 7) == 7
+    assert transport.get_protocol() is protocol
+    assert transport.is_reading()
+    assert not transport.is_closing()
+    transport.attribute = 1
+    same: Any = weakref.ref(transport)()
+    assert same == transport
+    with pytest.raises(RuntimeError, match="is used by transport"):
+        loop.add_reader(fd, print)
+    if VERSION >= (3, 12):
+        with pytest.raises(RuntimeError, match="is used by transport"):
+            loop._make_datagram_transport(transport._sock, protocol)
+    transport.close()
+    assert transport.is_closing()
+    assert repr(transport) == f"<{name} closing fd={fd} read=idle write=<idle, bufsize=0>>"
+    turn(loop)
+    assert repr(transport) == f"<{name} closed fd={fd}>"
+    assert transport.get_extra_info("socket").fileno() == -1
+
+
+def test_addresses_are_the_socket_modules(loop: Any) -> None:
+    transport, protocol = endpoint(loop, local_addr=("::", 0), family=socket.AF_INET6)
+    port = transport.get_extra_info("sockname")[1]
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.bind(("::1", 0))
+        for flow in (0, 5):
+            sock.sendto(b"x", ("::1", port, flow, 0))
+        turn(loop)
+        assert protocol.packets == [(b"x", sock.getsockname())] * 2
+        transport.sendto(b"y", ("::1", sock.getsockname()[1]))
+        sock.settimeout(2)
+        assert sock.recv(9) == b"y"
+    close(loop, transport)
+
+
+def test_hundreds_of_peers(loop: Any) -> None:
+    transport, protocol = endpoint(loop, Echo, local_addr=("127.0.0.1", 0))
+    address = transport.get_extra_info("sockname")
+    peers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(150)]
+    for _ in range(2):
+        for number, peer in enumerate(peers):
+            peer.sendto(b"%d" % number, address)
+            peer.settimeout(2)
+            if number % 40 == 39:
+                turn(loop, 0.005)
+        turn(loop)
+    for number, peer in enumerate(peers):
+        for _ in range(2):
+            assert peer.recvfrom(99) == (b"<%d" % number, address)
+        peer.close()
+    assert len(protocol.packets) == 300
+    assert len({addr for _, addr in protocol.packets}) == 150
+    close(loop, transport)
+
+
+def test_unix_paths(loop: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = os.path.join(folder, "ours"), os.path.join(folder, "thé")
+        transport, protocol = endpoint(loop, local_addr=ours, family=socket.AF_UNIX)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"nobody", ours)
+            turn(loop)
+            sock.bind(theirs)
+            sock.sendto(b"path", ours)
+            sock.settimeout(2)
+            transport.sendto(b"back", theirs)
+            transport.sendto(b"bytes", os.fsencode(theirs))
+            turn(loop)
+            assert protocol.packets == [(b"nobody", None), (b"path", theirs)]
+            assert sock.recvfrom(9) == (b"back", ours)
+            assert sock.recvfrom(9) == (b"bytes", ours)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            name = b"\0bucle-%d-\xff" % os.getpid()
+            sock.bind(name)
+            sock.settimeout(2)
+            sock.sendto(b"abstract", ours)
+            transport.sendto(b"back", name)
+            turn(loop)
+            assert protocol.packets[-1] == (b"abstract", name)
+            assert sock.recv(9) == b"back"
+        transport.sendto(b"gone", theirs + "r")
+        assert [type(error) for error in protocol.errors] == [FileNotFoundError]
+        close(loop, transport)
+
+
+def test_refused_arguments(loop: Any) -> None:
+    server, _ = endpoint(loop, local_addr=("127.0.0.1", 0))
+    address = server.get_extra_info("sockname")
+    transport, _ = endpoint(loop, remote_addr=address)
+    with pytest.raises(
+        ValueError, match=r"^Invalid address: must be None or \('127.0.0.1', \d+\)$"
+    ):
+        transport.sendto(b"x", ("127.0.0.1", 1))
+    transport.sendto(b"x", address)
+    transport.sendto(b"x", (address[0], address[1]))
+    with pytest.raises(TypeError, match=r"^data argument must be a bytes-like object, not 'str'$"):
+        transport.sendto("text")
+    with pytest.raises(TypeError, match="argument"):
+        transport.sendto()
+    close(loop, server, transport)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, type("Bytes", (bytes,), {})])
+def test_kinds_of_data(loop: Any, kind: Any) -> None:
+    transport, _, other = unix_pair(loop)
+    transport.sendto(kind(b"data"))
+    assert other.recv(9) == b"data"
+    if kind is memoryview:
+        transport.sendto(memoryview(b"abcd")[::2].tobytes())
+        assert other.recv(9) == b"ac"
+    close(loop, transport)
+    other.close()
+
+
+def test_empty_datagrams(loop: Any) -> None:
+    transport, protocol, other = unix_pair(loop)
+    other.send(b"")
+    transport.sendto(b"")
+    turn(loop)
+    assert protocol.data == [b""]
+    if SENDS_EMPTY:
+        assert other.recv(9) == b""
+    else:
+        with pytest.raises(BlockingIOError):
+            other.recv(9)
+    close(loop, transport)
+    other.close()
+
+
+def test_bad_address_ends_the_transport(loop: Any) -> None:
+    seen: list[Any] = []
+    loop.set_exception_handler(lambda _, context: seen.append(context))
+    transport, protocol = endpoint(loop, local_addr=("127.0.0.1", 0))
+    transport.sendto(b"x")
+    turn(loop)
+    (context,) = seen
+    assert context["message"] == "Fatal write error on datagram transport"
+    assert type(context["exception"]) is TypeError
+    assert context["transport"] is transport
+    assert context["protocol"] is protocol
+    assert protocol.lost == [context["exception"]]
+
+
+def test_resolving_is_the_sockets(loop: Any) -> None:
+    transport, protocol = endpoint(loop, local_addr=("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(2)
+        transport.sendto(b"named", ("localhost", sock.getsockname()[1]))
+        assert sock.recv(9) == b"named"
+    transport.sendto(b"x", ("no such host", 1))
+    assert [type(error) for error in protocol.errors] == [socket.gaierror]
+    assert not transport.is_closing()
+    close(loop, transport)
+
+
+def test_refused_by_the_peer(loop: Any) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        address = sock.getsockname()
+    transport, protocol = endpoint(loop, remote_addr=address)
+    transport.sendto(b"x")
+    turn(loop)
+    assert [type(error) for error in protocol.errors] == [ConnectionRefusedError]
+    transport.sendto(b"x" * 70000)
+    assert type(protocol.errors[-1]) is OSError
+    assert not transport.is_closing()
+    close(loop, transport)
+
+
+def test_a_burst_arrives_in_order(loop: Any) -> None:
+    transport, protocol = endpoint(loop, local_addr=("127.0.0.1", 0))
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(200):
+            sender.sendto(b"%d" % number, sock.getsockname())
+    wait(loop, lambda: len(protocol.packets) == 200)
+    assert protocol.data == [b"%d" % number for number in range(200)]
+    close(loop, transport)
+
+
+def test_paused_in_a_burst(loop: Any) -> None:
+    class Pausing(Recorder):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            super().datagram_received(data, addr)
+            if len(self.packets) % 3 == 0:
+                self.transport.pause_reading()
+
+    transport, protocol, other = unix_pair(loop, Pausing)
+    for number in range(8):
+        other.send(b"%d" % number)
+    turn(loop)
+    assert protocol.data == [b"0", b"1", b"2"]
+    assert not transport.is_reading()
+    transport.pause_reading()
+    transport.resume_reading()
+    assert transport.is_reading()
+    assert len(protocol.packets) == 3
+    turn(loop)
+    assert len(protocol.packets) == 6
+    transport.resume_reading()
+    transport.resume_reading()
+    turn(loop)
+    assert protocol.data == [b"%d" % number for number in range(8)]
+    close(loop, transport)
+    other.close()
+
+
+def test_the_protocol_raises_in_a_burst(impl: Implementation, loop: Any) -> None:
+    class Raising(Recorder):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            super().datagram_received(data, addr)
+            if data in (b"1", b"3", b"4"):
+                raise ValueError(data)
+
+    seen: list[Any] = []
+    loop.set_exception_handler(lambda _, context: seen.append(context))
+    transport, protocol, other = unix_pair(loop, Raising)
+    for number in range(6):
+        other.send(b"%d" % number)
+    turn(loop)
+    assert protocol.data == [b"%d" % number for number in range(6)]
+    assert [context["exception"].args for context in seen] == [(b"1",), (b"3",), (b"4",)]
+    kind = type(transport).__name__
+    for context in seen:
+        assert context["message"].startswith(f"Exception in callback {kind}._read_ready(")
+    close(loop, transport)
+    other.close()
+
+
+def test_an_exit_in_a_burst(loop: Any) -> None:
+    class Exiting(Recorder):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            super().datagram_received(data, addr)
+            if data == b"1":
+                raise SystemExit(3)
+
+    transport, protocol, other = unix_pair(loop, Exiting)
+    for number in range(5):
+        other.send(b"%d" % number)
+    with pytest.raises(SystemExit):
+        turn(loop)
+    assert protocol.data == [b"0", b"1"]
+    turn(loop)
+    assert protocol.data == [b"%d" % number for number in range(5)]
+    close(loop, transport)
+    other.close()
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_closed_in_a_burst(loop: Any, end: str) -> None:
+    class Closing(Recorder):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            super().datagram_received(data, addr)
+            getattr(self.transport, end)()
+
+    transport, protocol, other = unix_pair(loop, Closing)
+    for number in range(5):
+        other.send(b"%d" % number)
+    turn(loop)
+    assert protocol.data == [b"0"]
+    assert protocol.lost == [None]
+    assert transport.is_closing()
+    other.close()
+
+
+def test_another_protocol_in_a_burst(impl: Implementation, loop: Any) -> None:
+    second = Recorder()
+
+    class Leaving(Recorder):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            super().datagram_received(data, addr)
+            self.transport.set_protocol(second)
+
+    transport, protocol, other = unix_pair(loop, Leaving)
+    for number in range(3):
+        other.send(b"%d" % number)
+    turn(loop)
+    assert protocol.data == [b"0"]
+    assert second.data == [b"1", b"2"]
+    assert transport.get_protocol() is second
+    transport.close()
+    turn(loop)
+    assert second.lost == [None]
+    other.close()
+
+
+def test_context(loop: Any) -> None:
+    async def make() -> Any:
+        VARIABLE.set("mine")
+        left, right = named_pair()
+        made = await loop.create_datagram_endpoint(Recorder, sock=left)
+        right.send(b"x")
+        right.close()
+        return made
+
+    transport, protocol = loop.run_until_complete(make())
+    turn(loop)
+    transport._loop.call_soon(transport.close, context=contextvars.copy_context())
+    turn(loop)
+    assert protocol.contexts[:2] == ["mine", "mine"]
+
+
+def test_native_context_is_one(loop: Any, impl: Implementation) -> None:
+    if not impl.native:
+        pytest.skip("stock copies a context for each callback")
+
+    class Setting(Recorder):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            VARIABLE.set("made")
+
+    transport, protocol, other = unix_pair(loop, Setting)
+    other.send(b"x")
+    turn(loop)
+    assert VARIABLE.get() == "unset"
+    transport.close()
+    turn(loop)
+    assert protocol.contexts == ["unset", "made", "made"]
+    other.close()
+
+
+def test_a_socket_with_methods_of_its_own(loop: Any) -> None:
+    class Odd(socket.socket):
+        def recvfrom(self, *args: Any) -> Any:
+            data, address = super().recvfrom(*args)
+            return b"odd " + data, address
+
+        def sendto(self, data: Any, *rest: Any) -> int:
+            if data == b"later":
+                raise BlockingIOError
+            if data == b"bad":
+                raise ValueError("bad")
+            return super().sendto(b"odd " + data, *rest)
+
+    seen: list[Any] = []
+    loop.set_exception_handler(lambda _, context: seen.append(context))
+    sock = Odd(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.setblocking(False)
+    transport, protocol = endpoint(loop, sock=sock)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        other.settimeout(2)
+        other.sendto(b"in", sock.getsockname())
+        transport.sendto(b"out", other.getsockname())
+        turn(loop)
+        assert protocol.packets == [(b"odd in", other.getsockname())]
+        assert other.recv(99) == b"odd out"
+        transport.sendto(b"later", other.getsockname())
+        assert transport.get_write_buffer_size() == 5 + HEADER
+        turn(loop, 0)
+        transport.abort()
+        turn(loop)
+        assert protocol.lost == [None]
+    assert seen == []
+
+
+def test_large_datagrams(loop: Any) -> None:
+    left, right = named_pair()
+    for sock in (left, right):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        sock.setblocking(False)
+    transport, protocol = endpoint(loop, sock=left)
+    size = 150_000
+    right.send(bytes(size))
+    right.send(b"small")
+    turn(loop)
+    assert [len(data) for data in protocol.data] == [size, 5]
+    transport.sendto(bytes(size))
+    assert len(right.recv(1 << 20)) == size
+    transport.max_size = 100
+    right.send(bytes(size))
+    turn(loop)
+    assert len(protocol.data[-1]) == 100
+    close(loop, transport)
+    right.close()
+
+
+def test_largest_udp(loop: Any) -> None:
+    transport, protocol = endpoint(loop, Echo, local_addr=("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(2)
+        sock.sendto(b"x" * 65506, transport.get_extra_info("sockname"))
+        turn(loop)
+        assert len(sock.recv(1 << 17)) == 65507
+    assert len(protocol.data[0]) == 65506
+    close(loop, transport)
+
+
+def test_error_received_raises(loop: Any) -> None:
+    class Raising(Recorder):
+        def error_received(self, exc: Exception) -> None:
+            raise ValueError("refused")
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        address = sock.getsockname()
+    seen: list[Any] = []
+    loop.set_exception_handler(lambda _, context: seen.append(context))
+    transport, _ = endpoint(loop, Raising, remote_addr=address)
+    transport.sendto(b"x")
+    turn(loop)
+    assert [str(context["exception"]) for context in seen] == ["refused"]
+    with pytest.raises(ValueError, match="refused"):
+        transport.sendto(b"x" * 70000)
+    close(loop, transport)

@@ -1,0 +1,1 @@
+"""Readers, writers and their protocol: the room `src/streams`."""
