@@ -15,7 +15,7 @@ namespace {
 constexpr unsigned kAtOnce = 16;
 constexpr unsigned kFirst = 4;
 // No IP datagram is longer. One of a Unix socket may be: there are fewer and larger slots for them.
-constexpr std::size_t kIpSlot = 64 * 1024;
+constexpr std::size_t kIpSlot = std::size_t{64} * 1024;
 // Slots begin at different sets of the cache.
 constexpr std::size_t kStagger = 192;
 

@@ -17,8 +17,8 @@ struct FlowControl {
         std::int64_t bytes;
         py::Ref given;
     };
-    Mark high = {64 * 1024, {}};
-    Mark low = {16 * 1024, {}};
+    Mark high = {std::int64_t{64} * 1024, {}};
+    Mark low = {std::int64_t{16} * 1024, {}};
     bool paused = false;
 
     int visit(visitproc visitor, void* arg) const noexcept {

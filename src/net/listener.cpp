@@ -80,18 +80,19 @@ bool report_creation(const Listener& listener, PyObject* protocol) noexcept {
         {{names.exception, error.get()}, {names.protocol, protocol}});
 }
 
+// Null with an error set. A context that is empty stays, or becomes, null.
+py::Ref make_protocol(const Listener& listener, py::Ref& context) noexcept {
+    const ContextScope scope(listener.scheduler->spare_context, context);
+    return scope ? py::call(listener.factory.get()) : py::Ref();
+}
+
 bool connect(Listener& listener, Accepted& accepted, const SocketAddress& address) noexcept {
     bool failed = false;
     py::Ref context = connection_context(listener, failed);
     if (failed) {
         return false;
     }
-    py::Ref protocol;
-    {
-        py::Ref& spare = listener.scheduler->spare_context;
-        const ContextScope scope(spare, context);
-        protocol = scope ? py::call(listener.factory.get()) : py::Ref();
-    }
+    const py::Ref protocol = make_protocol(listener, context);
     Connection connection;
     if (protocol) {
         connection.peername =

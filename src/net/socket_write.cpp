@@ -15,7 +15,7 @@
 namespace bucle::net {
 namespace {
 
-constexpr std::int64_t kGathered = 64 * 1024; // more than this goes out at once
+constexpr std::int64_t kGathered = std::int64_t{64} * 1024; // more than this goes out at once
 constexpr const char* kWriteError = "Fatal write error on socket transport";
 
 // The stock method, for what it refuses: the text is that of the running version.
@@ -183,6 +183,15 @@ bool after_write(PyObject* self, SocketTransport& transport) noexcept {
     return true;
 }
 
+// asyncio makes a memoryview of each piece: what that refuses is refused in its words.
+bool gather(SocketTransport& transport, PyObject* piece) noexcept {
+    if (PyObject_CheckBuffer(piece) == 0) {
+        return static_cast<bool>(py::Ref::steal(PyMemoryView_FromObject(piece)));
+    }
+    py::Ref bytes = immutable(piece);
+    return bytes && transport.buffer.push(std::move(bytes));
+}
+
 } // namespace
 
 void stop_writing(SocketTransport& transport) noexcept {
@@ -252,13 +261,7 @@ PyObject* writelines(PyObject* self, PyObject* list) noexcept {
         return nullptr;
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
-        PyObject* const item = PyList_GET_ITEM(items.get(), i);
-        py::Ref bytes = PyBytes_CheckExact(item) ? py::Ref::borrow(item)
-                        : PyObject_CheckBuffer(item) != 0
-                            ? py::Ref::steal(PyBytes_FromObject(item))
-                            : py::Ref::steal(PyMemoryView_FromObject(item)); // raises
-        if (!bytes ||
-            (PyBytes_GET_SIZE(bytes.get()) != 0 && !transport.buffer.push(std::move(bytes)))) {
+        if (!gather(transport, PyList_GET_ITEM(items.get(), i))) {
             return nullptr;
         }
     }
