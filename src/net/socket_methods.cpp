@@ -61,6 +61,9 @@ PyObject* fatal_error_method(PyObject* self, PyObject* const* args, Py_ssize_t n
     const char* const message =
         given[1] == nullptr ? "Fatal error on transport" : PyUnicode_AsUTF8(given[1]);
     const SocketTransport& transport = transport_of(self);
+    if (message != nullptr && !transport.loop) { // it has ended
+        Py_RETURN_NONE;
+    }
     return none_if(message != nullptr &&
                    report_fatal_error(self, transport.loop.get(), transport.protocol.get(),
                                       given[0], message, Expected::os_errors, kSocketLog) &&
@@ -117,7 +120,8 @@ PyObject* make_empty_waiter(PyObject* self, PyObject*) noexcept {
     if (!flush_now(self, transport)) {
         return nullptr;
     }
-    transport.empty_waiter = py::call_method(transport.loop.get(), py::names().create_future);
+    const py::Ref loop = py::Ref::steal(py::value_or_none(transport.loop.get()));
+    transport.empty_waiter = py::call_method(loop.get(), py::names().create_future);
     if (!transport.empty_waiter ||
         (transport.buffer.empty() &&
          !py::call_method(transport.empty_waiter.get(), py::names().set_result, Py_None))) {
