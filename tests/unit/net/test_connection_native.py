@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -80,6 +81,28 @@ def test_there_is_no_other_way_to_make_one() -> None:
                 make()
         transport.close()
         peer.close()
+        await asyncio.sleep(0)
+
+    bucle.run(main())
+
+
+def test_only_real_sockets_have_their_descriptor_used() -> None:
+    class Odd(socket.socket):
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            return super().recv(size, flags).upper()
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        fake = mock.Mock(spec=socket.socket)
+        assert isinstance(fake, socket.socket)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            loop._new_transport(fake, asyncio.Protocol(), None, None, None, None)
+        left, right = socket.socketpair()
+        reader, writer = await asyncio.open_unix_connection(sock=Odd(fileno=left.detach()))
+        right.send(b"shout\n")
+        assert await reader.readline() == b"SHOUT\n"
+        writer.close()
+        right.close()
         await asyncio.sleep(0)
 
     bucle.run(main())
