@@ -230,6 +230,7 @@ struct State {
     bool semaphore_wakes_all = false;         // sync/semaphore.cpp
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
     bool server_knows_transports = false;     // Server._attach(transport)
+    bool writelines_skips_empty = false;      // whatever is not true
     bool watching_takes_context = false;      // loop._add_reader(..., context=)
 };
 
