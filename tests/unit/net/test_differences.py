@@ -73,9 +73,12 @@ def test_one_context_a_connection(native: bool) -> None:
 @BOTH
 def test_small_writes_are_never_delayed(native: bool) -> None:
     async def main() -> int:
-        lost = asyncio.Event()
+        made, lost = asyncio.Event(), asyncio.Event()
 
         class Accepted(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                made.set()
+
             def connection_lost(self, exc: Exception | None) -> None:
                 lost.set()
 
@@ -87,9 +90,10 @@ def test_small_writes_are_never_delayed(native: bool) -> None:
             asyncio.Protocol, sock
         )
         delay: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await made.wait()
         transport.close()
-        server.close()
         await lost.wait()
+        server.close()
         return delay
 
     assert (run(native, main()) != 0) is native
