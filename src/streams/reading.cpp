@@ -10,6 +10,7 @@
 #include "py/error.hpp"
 
 #include <algorithm>
+#include <climits>
 
 namespace bucle::streams {
 namespace {
@@ -124,6 +125,8 @@ Step read_all(Coroutine& co, py::Ref& result) noexcept {
         }
         const int empty = reader.buffer.empty();
         if (empty > 0) {
+            // The limit of now: asyncio is inside read(limit) while it waits.
+            co.number = static_cast<int>(std::min<Py_ssize_t>(reader.limit_value, INT_MAX));
             return reader.eof ? join_blocks(co, reader, result)
                               : wait_for_data(co, py::names().read, kWaitedForAll);
         }
@@ -141,9 +144,8 @@ Step go_on_reading_all(Coroutine& co, py::Ref& result) noexcept {
     if (empty != 0) {
         return empty < 0 ? Step::fail : join_blocks(co, reader, result);
     }
-    py::Ref block = reader.limit_value == Reader::kAskObject
-                        ? reader.buffer.take_all()
-                        : reader.buffer.take(reader.limit_value);
+    py::Ref block =
+        co.number == Reader::kAskObject ? reader.buffer.take_all() : reader.buffer.take(co.number);
     return keep_block(co, reader, std::move(block)) ? read_all(co, result) : Step::fail;
 }
 
