@@ -281,8 +281,8 @@ PyMethodDef loop_methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-// What the installed asyncio does: whether a server is told which transports are its own, or only how
-// many, and what writelines() leaves out.
+// What the installed asyncio does: whether a server is told which transports are its own, or only
+// how many, and what writelines() leaves out.
 bool find_rules(py::State& state) noexcept {
     const py::Ref server = py::Ref::steal(PyObject_GetAttrString(state.base_events, "Server"));
     const py::Ref attach =
