@@ -22,6 +22,19 @@ _Stock: Any = selector_events.BaseSelectorEventLoop
 _StockTransport: Any = vars(selector_events)["_SelectorSocketTransport"]
 
 
+# What a transport asks of its socket; who overrides one of these wants to be asked.
+_ASKED = ("fileno", "recv", "recv_into", "send", "sendmsg", "shutdown")
+_PLAIN = [getattr(socket.socket, name) for name in _ASKED]
+
+
+def _is_plain(sock: Any) -> bool:
+    """Whether the descriptor may be used itself. By type: a mock says what it was told to say."""
+    kind = type(sock)
+    return kind is socket.socket or (
+        issubclass(kind, socket.socket) and [getattr(kind, name) for name in _ASKED] == _PLAIN
+    )
+
+
 def _ensure_fd_no_transport(self: Any, fd: Any) -> None:
     fileno = fd
     if not isinstance(fileno, int):
@@ -46,7 +59,7 @@ def _make_socket_transport(
     context: Context | None = None,
 ) -> asyncio.Transport:
     self._ensure_fd_no_transport(sock)
-    if isinstance(sock, socket.socket):
+    if _is_plain(sock):
         made = self._new_transport(sock, protocol, waiter, extra, server, context)
     else:
         made = _StockTransport(self, sock, protocol, waiter, extra, server)
@@ -86,7 +99,7 @@ def _start_serving(
     context: Context | None = None,
     **timeouts: Any,
 ) -> None:
-    if sslcontext or not isinstance(sock, socket.socket):
+    if sslcontext or not _is_plain(sock):
         given = {} if context is None else {"context": context}
         _Stock._start_serving(
             self, protocol_factory, sock, sslcontext, server, backlog, *rest, **timeouts, **given

@@ -9,6 +9,8 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
+#include <cerrno>
+
 namespace bucle::loop {
 namespace {
 
@@ -253,6 +255,9 @@ int free_descriptor(PyObject* loop, PyObject* object) noexcept {
 }
 
 bool watch(LoopCore& core, int fd, Side side, PyObject* readiness) noexcept {
+    if (fd < 0) {
+        return py::raise_os_error(EBADF);
+    }
     if (!core::check_closed(core) || (core.forked && !renew_after_fork(core)) ||
         !put(core, fd, side, py::Ref::borrow(readiness))) {
         return false;

@@ -21,6 +21,9 @@ int option(int fd, int name) noexcept {
 } // namespace
 
 int fd_of_socket(PyObject* socket) noexcept {
+    if (PyObject_TypeCheck(socket, py::state().raw_socket_type) == 0) [[unlikely]] {
+        return -1;
+    }
     const py::Ref number = py::Ref::steal(py::state().socket_fileno(socket, nullptr));
     if (!number) { // no memory for a number
         PyErr_Clear();
@@ -54,6 +57,7 @@ bool find_python_sockets() noexcept {
         return static_cast<bool>(py::raise_type_error("socket.fileno is no method written in C"));
     }
     state.socket_fileno = reinterpret_cast<PyMethodDescrObject*>(fileno.get())->d_method->ml_meth;
+    state.raw_socket_type = reinterpret_cast<PyTypeObject*>(type.clone().release());
     return true;
 }
 

@@ -6,7 +6,8 @@
 
 namespace bucle::net {
 
-// Of any socket.socket, subclasses included. -1 when it is closed or detached; no error is set.
+// Of any socket.socket, subclasses included. -1 when it is closed or detached, or no socket at all;
+// no error is set.
 [[nodiscard]] int fd_of_socket(PyObject* socket) noexcept;
 [[nodiscard]] int family_of_socket(PyObject* socket) noexcept;
 // A socket.socket that owns the descriptor from now on, non-blocking as it is. Null with an error.

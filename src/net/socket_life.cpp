@@ -145,16 +145,19 @@ py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexc
         transport.server = py::Ref::borrow(connection.server);
     }
     transport.loop = py::Ref::borrow(core.loop);
-    if (!schedule_beginning(transport) || !loop::claim_fd(core, connection.fd, self.get())) {
-        transport.loop.reset();
-        return {};
-    }
     transport.socket = py::Ref::borrow(connection.socket);
     transport.fd = connection.fd;
     transport.open = true;
     set_no_delay(transport.fd, transport.family);
-    // Asked for now: a connection that the peer resets has none any more.
-    return peername_of(transport) ? std::move(self) : py::Ref();
+    // The peer's name is asked for now: of a connection that the peer resets there is none.
+    if (peername_of(transport) && loop::claim_fd(core, transport.fd, self.get()) &&
+        schedule_beginning(transport)) {
+        return self;
+    }
+    loop::release_fd(core, transport.fd, self.get());
+    transport.open = false; // it stays its maker's
+    transport.loop.reset();
+    return {};
 }
 
 bool schedule_connection_lost(PyObject* self, PyObject* exception) noexcept {
@@ -240,6 +243,9 @@ bool fatal_error(PyObject* self, const char* message) noexcept {
     }
     SocketTransport& transport = transport_of(self);
     const py::Ref error = py::compat::take_exception();
+    if (!transport.loop) { // it has ended
+        return true;
+    }
     return report_fatal_error(self, transport.loop.get(), transport.protocol.get(), error.get(),
                               message, Expected::os_errors, kSocketLog) &&
            force_close(self, error.get());

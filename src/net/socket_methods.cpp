@@ -5,6 +5,7 @@
 #include "net/socket_transport.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/function.hpp"
 
 #include <cerrno>
 
@@ -61,6 +62,9 @@ PyObject* fatal_error_method(PyObject* self, PyObject* const* args, Py_ssize_t n
     const char* const message =
         given[1] == nullptr ? "Fatal error on transport" : PyUnicode_AsUTF8(given[1]);
     const SocketTransport& transport = transport_of(self);
+    if (message != nullptr && !transport.loop) { // it has ended
+        Py_RETURN_NONE;
+    }
     return none_if(message != nullptr &&
                    report_fatal_error(self, transport.loop.get(), transport.protocol.get(),
                                       given[0], message, Expected::os_errors, kSocketLog) &&
@@ -117,7 +121,8 @@ PyObject* make_empty_waiter(PyObject* self, PyObject*) noexcept {
     if (!flush_now(self, transport)) {
         return nullptr;
     }
-    transport.empty_waiter = py::call_method(transport.loop.get(), py::names().create_future);
+    const py::Ref loop = py::Ref::steal(py::value_or_none(transport.loop.get()));
+    transport.empty_waiter = py::call_method(loop.get(), py::names().create_future);
     if (!transport.empty_waiter ||
         (transport.buffer.empty() &&
          !py::call_method(transport.empty_waiter.get(), py::names().set_result, Py_None))) {
@@ -276,8 +281,9 @@ PyMethodDef loop_methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-// Whether a server is told which transports are its own, or only how many.
-bool ask_server(py::State& state) noexcept {
+// What the installed asyncio does: whether a server is told which transports are its own, or only
+// how many, and what writelines() leaves out.
+bool find_rules(py::State& state) noexcept {
     const py::Ref server = py::Ref::steal(PyObject_GetAttrString(state.base_events, "Server"));
     const py::Ref attach =
         server ? py::Ref::steal(PyObject_GetAttrString(server.get(), "_attach")) : py::Ref();
@@ -286,6 +292,9 @@ bool ask_server(py::State& state) noexcept {
     const py::Ref count =
         code ? py::Ref::steal(PyObject_GetAttrString(code.get(), "co_argcount")) : py::Ref();
     state.server_knows_transports = count && PyLong_AsLong(count.get()) == 2;
+    // The change that made it pause the protocol, too.
+    state.writelines_skips_empty = py::twin_mentions(
+        "asyncio.selector_events", "_SelectorSocketTransport.writelines", "_maybe_pause_protocol");
     return static_cast<bool>(count);
 }
 
@@ -316,7 +325,7 @@ bool make_socket_transport_type(PyObject* module) noexcept {
                                    state.base_socket_transport,      nullptr,
                                    Py_TPFLAGS_DISALLOW_INSTANTIATION};
     state.socket_transport_type = py::make_type(module, recipe, &socket_transport_offset);
-    return state.socket_transport_type != nullptr && ask_server(state) &&
+    return state.socket_transport_type != nullptr && find_rules(state) &&
            py::add_methods_for(state.loop_type, state.loop_type, loop_methods);
 }
 

@@ -157,10 +157,19 @@ bool tell_waiter(SocketTransport& transport) noexcept {
     return !waiter || py::call(py::state().set_unless_cancelled, waiter.get(), Py_None);
 }
 
+// Of several errors the first one is told.
+void keep_first(py::Ref& error) noexcept {
+    py::Ref another = py::compat::take_exception();
+    if (!error) {
+        error = std::move(another);
+    }
+}
+
 // The first entry: connection_made, then reading, then whoever waits for the connection. asyncio
 // queues them one behind the other; what fails in one does not keep the next from running.
 bool begin(PyObject* self, SocketTransport& transport) noexcept {
     transport.made = true;
+    loop::set_watched(transport.reader.get(), false); // it was, to be run
     const py::Ref protocol = transport.protocol.clone();
     const py::Ref hold = transport.loop.clone();
     const py::Ref made = py::get_attr(protocol.get(), py::names().connection_made);
@@ -169,17 +178,21 @@ bool begin(PyObject* self, SocketTransport& transport) noexcept {
         const ContextScope scope(transport.scheduler->spare_context, transport.context);
         ok = made && scope && py::call(made.get(), self);
     }
-    loop::set_watched(transport.reader.get(), false); // it was, to be run
     if (!ok && !py::exit_exception_raised()) {
         ok = core::report_failed_callback(*transport.scheduler, made ? made.get() : self, self);
     }
     py::Ref raised = ok ? py::Ref() : py::compat::take_exception();
-    ok = (!transport.loop || start_reading(self, transport)) && ok;
-    ok = tell_waiter(transport) && ok;
-    if (raised) {
-        py::compat::put_exception(std::move(raised));
+    if (transport.loop && !start_reading(self, transport)) {
+        keep_first(raised);
     }
-    return ok;
+    if (!tell_waiter(transport)) {
+        keep_first(raised);
+    }
+    if (!raised) {
+        return true;
+    }
+    py::compat::put_exception(std::move(raised));
+    return false;
 }
 
 } // namespace

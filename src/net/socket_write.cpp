@@ -185,6 +185,12 @@ bool after_write(PyObject* self, SocketTransport& transport) noexcept {
 
 // asyncio makes a memoryview of each piece: what that refuses is refused in its words.
 bool gather(SocketTransport& transport, PyObject* piece) noexcept {
+    if (py::state().writelines_skips_empty) {
+        const int any = PyObject_IsTrue(piece);
+        if (any <= 0) {
+            return any == 0;
+        }
+    }
     if (PyObject_CheckBuffer(piece) == 0) {
         return static_cast<bool>(py::Ref::steal(PyMemoryView_FromObject(piece)));
     }

@@ -87,9 +87,10 @@ struct State {
     PyObject* base_loop = nullptr;
     PyTypeObject* base_socket_transport = nullptr; // asyncio's _SelectorSocketTransport
     PyObject* buffered_protocol = nullptr;
-    PyObject* transport_socket = nullptr; // asyncio.trsock.TransportSocket
-    PyObject* socket_class = nullptr;     // socket.socket
-    PyCFunction socket_fileno = nullptr;  // behind socket.fileno(), net/python_socket.cpp
+    PyObject* transport_socket = nullptr;    // asyncio.trsock.TransportSocket
+    PyObject* socket_class = nullptr;        // socket.socket
+    PyTypeObject* raw_socket_type = nullptr; // _socket.socket, the base of it
+    PyCFunction socket_fileno = nullptr;     // behind socket.fileno(), net/python_socket.cpp
 
     // exceptions
     PyObject* cancelled_error = nullptr;
@@ -229,6 +230,7 @@ struct State {
     bool semaphore_wakes_all = false;         // sync/semaphore.cpp
     bool callback_source_takes_debug = false; // _format_callback_source(..., debug=)
     bool server_knows_transports = false;     // Server._attach(transport)
+    bool writelines_skips_empty = false;      // whatever is not true
     bool watching_takes_context = false;      // loop._add_reader(..., context=)
 };
 

@@ -10,6 +10,7 @@
 #include "py/error.hpp"
 
 #include <algorithm>
+#include <climits>
 
 namespace bucle::streams {
 namespace {
@@ -97,7 +98,11 @@ bool keep_block(Coroutine& co, Reader& reader, py::Ref block) noexcept {
     return block && PyList_Append(co.kept.get(), block.get()) == 0 && maybe_resume(reader);
 }
 
-Step join_blocks(Coroutine& co, py::Ref& result) noexcept {
+// The last block, an empty one, lets the transport go on like any other.
+Step join_blocks(Coroutine& co, Reader& reader, py::Ref& result) noexcept {
+    if (!maybe_resume(reader)) {
+        return Step::fail;
+    }
     const py::Ref nothing = no_bytes();
     return core::finish_with(
         result,
@@ -120,7 +125,9 @@ Step read_all(Coroutine& co, py::Ref& result) noexcept {
         }
         const int empty = reader.buffer.empty();
         if (empty > 0) {
-            return reader.eof ? join_blocks(co, result)
+            // The limit of now: asyncio is inside read(limit) while it waits.
+            co.number = static_cast<int>(std::min<Py_ssize_t>(reader.limit_value, INT_MAX));
+            return reader.eof ? join_blocks(co, reader, result)
                               : wait_for_data(co, py::names().read, kWaitedForAll);
         }
         if (empty < 0 || !keep_block(co, reader, take_block(reader))) {
@@ -135,11 +142,10 @@ Step go_on_reading_all(Coroutine& co, py::Ref& result) noexcept {
     Reader& reader = reader_of(self_of(co));
     const int empty = reader.buffer.empty();
     if (empty != 0) {
-        return empty < 0 ? Step::fail : join_blocks(co, result);
+        return empty < 0 ? Step::fail : join_blocks(co, reader, result);
     }
-    py::Ref block = reader.limit_value == Reader::kAskObject
-                        ? reader.buffer.take_all()
-                        : reader.buffer.take(reader.limit_value);
+    py::Ref block =
+        co.number == Reader::kAskObject ? reader.buffer.take_all() : reader.buffer.take(co.number);
     return keep_block(co, reader, std::move(block)) ? read_all(co, result) : Step::fail;
 }
 

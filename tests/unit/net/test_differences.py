@@ -73,7 +73,16 @@ def test_one_context_a_connection(native: bool) -> None:
 @BOTH
 def test_small_writes_are_never_delayed(native: bool) -> None:
     async def main() -> int:
-        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+        made, lost = asyncio.Event(), asyncio.Event()
+
+        class Accepted(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                made.set()
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                lost.set()
+
+        server = await asyncio.get_running_loop().create_server(Accepted, "127.0.0.1", 0)
         sock = socket.socket()  # its protocol number is 0
         sock.connect(server.sockets[0].getsockname())
         sock.setblocking(False)
@@ -81,9 +90,10 @@ def test_small_writes_are_never_delayed(native: bool) -> None:
             asyncio.Protocol, sock
         )
         delay: int = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await made.wait()
         transport.close()
+        await lost.wait()
         server.close()
-        await asyncio.sleep(0.05)  # the other end sees it
         return delay
 
     assert (run(native, main()) != 0) is native
