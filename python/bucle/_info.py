@@ -30,7 +30,7 @@ def collect() -> dict[str, Any]:
         "libuv": bucle.libuv_version(),
         "extension": _core.__file__,
         "native": {name: _origin(name) for name in _native_names()},
-        "standard_library": ["transports", "servers", "subprocesses", "TLS"],
+        "standard_library": ["what runs once a connection", "TLS", "subprocesses"],
         "event_loop_policy": _compat.HAS_POLICIES,
         "self_test": _core.self_test(),
     }
