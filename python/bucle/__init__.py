@@ -1,7 +1,7 @@
 """bucle: asyncio's core, native.
 
-An event loop on libuv, and native futures, tasks, locks, queues, combinators and streams, behind
-asyncio's own names and with asyncio's semantics. `bucle.run(main())` runs on such a loop;
+An event loop on epoll and libuv, and native futures, tasks, locks, queues, combinators and streams,
+behind asyncio's own names and with asyncio's semantics. `bucle.run(main())` runs on such a loop;
 `bucle.install()` makes asyncio itself native.
 """
 

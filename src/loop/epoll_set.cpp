@@ -8,7 +8,6 @@
 #include "loop/epoll_set.hpp"
 
 #include <fcntl.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -21,7 +20,8 @@ namespace bucle::loop {
 
 namespace {
 
-constexpr int kBatch = 128;
+// No registration's: its descriptor would be negative.
+constexpr std::uint64_t kNestedTag = UINT64_MAX;
 
 std::uint32_t interest(unsigned mask) noexcept {
     std::uint32_t events = 0;
@@ -75,6 +75,9 @@ int EpollSet::reopen() noexcept {
             forget(fd);
         }
     }
+    if (in_child || (nested_ >= 0 && add_nested(fresh, nested_) != 0)) {
+        nested_ = -1;
+    }
     if (epoll_fd_ < 0) {
         epoll_fd_ = fresh;
     } else {
@@ -105,6 +108,7 @@ void EpollSet::close() noexcept {
     std::free(slots_);
     slots_ = nullptr;
     capacity_ = watched_ = 0;
+    nested_ = -1;
     stale_ = false;
 }
 
@@ -144,28 +148,46 @@ unsigned EpollSet::mask(int fd) const noexcept {
     return known != nullptr ? known->mask : 0;
 }
 
-int EpollSet::collect(Event* out, int max) noexcept {
-    epoll_event events[kBatch];
-    if (epoll_fd_ < 0) {
+int EpollSet::nest(int epoll_fd) noexcept {
+    if (nested_ >= 0) {
+        static_cast<void>(epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, nested_, nullptr));
+        nested_ = -1;
+    }
+    const int error = add_nested(epoll_fd_, epoll_fd);
+    if (error == 0) {
+        nested_ = epoll_fd;
+    }
+    return error;
+}
+
+int EpollSet::wait(Batch& batch, int timeout_ms) const noexcept {
+    batch.count = epoll_wait(epoll_fd_, batch.events, Batch::kMost, timeout_ms);
+    if (batch.count >= 0) [[likely]] {
         return 0;
     }
-    const int count = epoll_wait(epoll_fd_, events, max < kBatch ? max : kBatch, 0);
-    int ready = 0;
-    // A negative count is EINTR: level triggered, so nothing is lost.
-    for (int i = 0; i < count; ++i) {
-        const std::uint64_t tag = events[i].data.u64;
-        const int fd = static_cast<int>(tag & 0xffff'ffffU);
-        const Slot* const known = slot(fd);
-        if (known == nullptr || known->mask == 0 || known->generation != tag >> 32U) {
-            stale_ = true;
-            continue;
-        }
-        const unsigned mask = readiness(events[i].events) & known->mask;
-        if (mask != 0) {
-            out[ready++] = Event{fd, mask};
-        }
+    batch.count = 0;
+    return errno == EINTR ? 0 : errno;
+}
+
+EpollSet::Event EpollSet::resolve(const epoll_event& event) noexcept {
+    const std::uint64_t tag = event.data.u64;
+    if (tag == kNestedTag) {
+        return Event{kNested, kReadable};
     }
-    return ready;
+    const int fd = static_cast<int>(tag & 0xffff'ffffU);
+    const Slot* const known = slot(fd);
+    if (known == nullptr || known->mask == 0 || known->generation != tag >> 32U) {
+        stale_ = true;
+        return Event{fd, 0};
+    }
+    return Event{fd, readiness(event.events) & known->mask};
+}
+
+int EpollSet::add_nested(int epoll_fd, int nested) noexcept {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = kNestedTag;
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, nested, &event) == 0 ? 0 : errno;
 }
 
 int EpollSet::control(int epoll_fd, int operation, int fd, unsigned mask,

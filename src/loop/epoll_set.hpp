@@ -1,12 +1,15 @@
-// EpollSet: readiness of descriptors that we do not own (add_reader, add_writer, sock_*).
+// EpollSet: what the loop waits on: readiness of all its descriptors, and libuv's epoll set in it.
 //
 // Why not libuv: it aborts the process when a descriptor that it watches turns bad or is closed
-// and reused, which any user's code can do. Here that is an errno for the caller, and libuv
-// watches only the descriptor of this set, through one poll handle.
+// and reused, which any user's code can do. Here that is an errno for the caller. Why libuv's set
+// stands in this one, not this one in libuv's: what is ready is known by one system call then.
 // Invariant: slots_[fd] holds the mask last asked for, 0 for none, and the generation of its
 // registration, which every event carries: an event of a file that was closed while a duplicate
-// keeps it alive is told from the present file's by it. Level triggered. One thread at a time.
+// keeps it alive is told from the present file's by it. Level triggered. One thread at a time, but
+// for wait().
 #pragma once
+
+#include <sys/epoll.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -18,9 +21,18 @@ class EpollSet {
     static constexpr unsigned kReadable = 1;
     static constexpr unsigned kWritable = 2;
 
+    static constexpr int kNested = -1;
+
     struct Event {
-        int fd;
-        unsigned mask; // never 0, a subset of what was asked for
+        int fd;        // or kNested
+        unsigned mask; // a subset of what was asked for; 0: not of a registration that we know
+    };
+
+    // What the kernel answered, not looked at yet.
+    struct Batch {
+        static constexpr int kMost = 256;
+        epoll_event events[kMost];
+        int count = 0;
     };
 
     EpollSet() noexcept = default;
@@ -32,8 +44,8 @@ class EpollSet {
     [[nodiscard]] int open() noexcept;
     // A new epoll set at the same descriptor, with all registrations but those of descriptors that
     // were closed or reused: when needs_reopen(), and in a forked child, which shares the old one
-    // with its parent. There set() does it by itself. A libuv loop that watches fd() watches it
-    // anew afterwards, or is forked after it. After a failure the old set is still there.
+    // with its parent. There set() does it by itself, and the nested set is left out: it is nested
+    // anew when the child has one of its own. After a failure the old set is still there.
     [[nodiscard]] int reopen() noexcept;
     void close() noexcept;
 
@@ -44,9 +56,16 @@ class EpollSet {
     [[nodiscard]] unsigned mask(int fd) const noexcept;
     [[nodiscard]] std::size_t size() const noexcept { return watched_; }
 
-    // What is ready now, at most `max` (which is at least 1); does not block. The rest of a crowd
-    // comes with the next call.
-    int collect(Event* out, int max) noexcept;
+    // Watches another epoll set, in place of the one before. 0 or an errno.
+    [[nodiscard]] int nest(int epoll_fd) noexcept;
+    [[nodiscard]] bool has_nested() const noexcept { return nested_ >= 0; }
+
+    // Blocks until something is ready, at most so long; negative: without an end. Touches nothing
+    // but the batch, so that others may change the set meanwhile. The rest of a crowd comes with
+    // the next call. 0 or an errno; a signal ends it with an empty batch.
+    [[nodiscard]] int wait(Batch& batch, int timeout_ms) const noexcept;
+    // Of a batch that was waited for, as long as the set was not reopened since.
+    [[nodiscard]] Event resolve(const epoll_event& event) noexcept;
 
     // Events come of a file that cannot be named any more, since its descriptor was closed while
     // a duplicate is open: they would keep every poll from blocking until reopen().
@@ -62,6 +81,7 @@ class EpollSet {
         std::uint32_t mask;
     };
 
+    static int add_nested(int epoll_fd, int nested) noexcept;
     int control(int epoll_fd, int operation, int fd, unsigned mask,
                 std::uint32_t generation) noexcept;
     int add(int fd, unsigned mask) noexcept;
@@ -72,6 +92,7 @@ class EpollSet {
     [[nodiscard]] bool make_slot(int fd) noexcept;
 
     int epoll_fd_ = -1;
+    int nested_ = -1;
     unsigned forks_ = 0; // base::fork_count() of the process that made the epoll descriptor
     bool stale_ = false;
     Slot* slots_ = nullptr;

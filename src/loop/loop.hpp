@@ -2,8 +2,8 @@
 // that core knows of a loop.
 //
 // Invariants: everything here is touched with the GIL held, and the ready ring and the timers only
-// so; while `polling` is set the loop's thread is inside uv_run without the GIL, and whoever pushes
-// work from another thread wakes it. Callbacks run outside uv_run.
+// so; while `polling` is set the loop's thread waits without the GIL, and whoever pushes work from
+// another thread wakes it.
 #pragma once
 
 #include "base/growable.hpp"
@@ -112,6 +112,9 @@ void track_queued_handles(LoopCore& core) noexcept;    // at the end of a run
 
 // poll.cpp
 [[nodiscard]] bool poll(LoopCore& core, bool block) noexcept;
+// All at once, with the wake-up, before the first is watched: which numbers are taken is then known
+// to a program that closes what is not its own. False with an error set.
+[[nodiscard]] bool open_descriptors(LoopCore& core) noexcept;
 void wake_from_thread(LoopCore& core) noexcept;
 void close_descriptors(LoopCore& core) noexcept;
 [[nodiscard]] bool renew_after_fork(LoopCore& core) noexcept;
@@ -150,8 +153,8 @@ void describe_create_task() noexcept; // its signature is the installed asyncio'
 // watch.cpp
 extern PyMethodDef watch_methods[11];
 void describe_watching() noexcept; // the signatures are the installed asyncio's
-// Queues the handles of what is ready; `watch` may be of a descriptor that is gone.
-[[nodiscard]] bool queue_ready_descriptors(LoopCore& core) noexcept;
+// Queues the handles of what is ready.
+[[nodiscard]] bool queue_ready_descriptors(LoopCore& core, const EpollSet::Batch& batch) noexcept;
 void drop_watches(LoopCore& core) noexcept;
 // The descriptor behind an int or an object with fileno() that is to be watched and that no
 // transport uses; -1 with asyncio's error set.

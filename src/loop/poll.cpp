@@ -1,7 +1,7 @@
-// The poll: the only place where the GIL is given up. One hand-over a poll, whatever it brings:
-// libuv's callbacks only set flags, descriptors are collected and queued afterwards. A poll that
-// does not block and has no descriptor to look at is a hand-over of the GIL and nothing else, so
-// the uv_loop_t (13 to 40 us) is made only when somebody has to wait.
+// The poll: the only place where the GIL is given up. One hand-over and one system call a poll,
+// whatever it brings: what is ready is queued afterwards. A poll that does not block and has no
+// descriptor to look at is a hand-over of the GIL and nothing else, so the uv_loop_t (13 to 40 us)
+// is made only when somebody has to wait.
 #include "loop/loop.hpp"
 
 #include "py/asyncio_abi.hpp"
@@ -43,40 +43,11 @@ class OfferGil {
     std::int64_t end_;
 };
 
-bool open_uv(LoopCore& core) noexcept {
-    if (core.uv.is_open()) [[likely]] {
-        return true;
-    }
-    const uv::Status status = core.uv.open();
-    if (!status.ok()) {
-        return py::raise_os_error(status.errnum());
-    }
-    if (core.descriptors.is_open()) {
-        const uv::Status watched = core.uv.watch_backend(core.descriptors.fd());
-        return watched.ok() || py::raise_os_error(watched.errnum());
-    }
-    return true;
-}
-
-// The backend was opened, or opened anew, since libuv began to watch it.
-bool watch_backend(LoopCore& core) noexcept {
-    if (!core.descriptors.is_open() ||
-        (core.uv.watches_backend() && !core.descriptors.needs_reopen())) {
-        return true;
-    }
-    core.uv.unwatch_backend();
-    if (core.descriptors.needs_reopen()) {
-        if (const int error = core.descriptors.reopen(); error != 0) {
-            return py::raise_os_error(error);
-        }
-    }
-    const uv::Status status = core.uv.watch_backend(core.descriptors.fd());
-    return status.ok() || py::raise_os_error(status.errnum());
-}
-
-bool arm_timer(LoopCore& core) noexcept {
+// How long a poll may block, in milliseconds rounded up, since a timer is never early. Negative:
+// without an end.
+bool time_to_next_timer(LoopCore& core, int& timeout) noexcept {
+    timeout = -1;
     if (core.timers.empty()) {
-        core.uv.disarm();
         return true;
     }
     double now = 0;
@@ -84,35 +55,30 @@ bool arm_timer(LoopCore& core) noexcept {
         return false;
     }
     if (core.timers.empty()) { // an overridden time() cancelled the last ones
-        core.uv.disarm();
         return true;
     }
     // At most a day, as in asyncio; the poll after it looks again.
     constexpr double kLongest = 24 * 3600;
     const double delay = when_of(core.timers.top().when) - now;
     const double bounded = delay > 0 ? std::min(delay, kLongest) : std::isnan(delay) ? kLongest : 0;
-    core.uv.arm(static_cast<std::int64_t>(std::ceil(bounded * 1e9)));
+    timeout = static_cast<int>(std::ceil(bounded * 1e3));
     return true;
 }
 
-bool run_uv(LoopCore& core, bool block) noexcept {
-    core.polling = true;
-    core.wake_sent = false;
-    {
-        if (block) {
-            const py::ReleaseGil released;
-            (void)core.uv.run_once();
-        } else {
-            const OfferGil offered;
-            (void)core.uv.run_nowait();
-        }
+bool wait(LoopCore& core, int timeout) noexcept {
+    EpollSet::Batch batch;
+    int error = 0;
+    if (timeout != 0) {
+        core.polling = true;
+        core.wake_sent = false;
+        const py::ReleaseGil released;
+        error = core.descriptors.wait(batch, timeout);
+    } else {
+        const OfferGil offered;
+        error = core.descriptors.wait(batch, 0);
     }
     core.polling = false;
-    if (core.uv.take_woken()) {
-        ++core.metrics.wakeups;
-    }
-    (void)core.uv.take_timer_fired();
-    return !core.uv.take_backend_ready() || queue_ready_descriptors(core);
+    return error == 0 ? queue_ready_descriptors(core, batch) : py::raise_os_error(error);
 }
 
 } // namespace
@@ -126,18 +92,39 @@ bool poll(LoopCore& core, bool block) noexcept {
     if (core.forked && !renew_after_fork(core)) {
         return false;
     }
-    if (!block && core.watched == 0 && !core.uv.is_open() && !signals_claimed()) {
+    if (!block && core.watched == 0 && !signals_claimed()) {
         const OfferGil offered;
         return true;
     }
-    if (!watch_signals(core) || !open_uv(core) || !watch_backend(core)) {
+    if (!watch_signals(core) || (block && !open_descriptors(core))) {
         return false;
     }
-    if (block && !arm_timer(core)) {
+    if (core.descriptors.needs_reopen()) {
+        if (const int error = core.descriptors.reopen(); error != 0) {
+            return py::raise_os_error(error);
+        }
+    }
+    int timeout = 0;
+    if (block && !time_to_next_timer(core, timeout)) {
         return false;
     }
     // Decided last: what came before can let other threads run, and what they queue must not wait.
-    return run_uv(core, block && core.ready.empty() && !core.stopping) && PyErr_CheckSignals() == 0;
+    if (!core.ready.empty() || core.stopping) {
+        timeout = 0;
+    }
+    return wait(core, timeout) && PyErr_CheckSignals() == 0;
+}
+
+bool open_descriptors(LoopCore& core) noexcept {
+    if (core.descriptors.has_nested()) [[likely]] {
+        return true;
+    }
+    int error = core.descriptors.open();
+    if (error == 0) {
+        const uv::Status status = core.uv.open();
+        error = status.ok() ? core.descriptors.nest(core.uv.fd()) : status.errnum();
+    }
+    return error == 0 || py::raise_os_error(error);
 }
 
 void wake_from_thread(LoopCore& core) noexcept {
@@ -148,33 +135,29 @@ void wake_from_thread(LoopCore& core) noexcept {
 }
 
 bool renew_after_fork(LoopCore& core) noexcept {
-    // libuv first: until then a change of what it watches would reach the parent's descriptors.
-    core.forked = false;
-    if (core.uv.is_open()) {
-        const uv::Status status = core.uv.fork();
-        if (!status.ok()) {
-            return py::raise_os_error(status.errnum());
-        }
-        core.uv.unwatch_backend();
-    }
+    int error = 0;
     if (core.descriptors.is_open()) {
-        if (const int error = core.descriptors.reopen(); error != 0) {
-            return py::raise_os_error(error);
+        error = core.descriptors.reopen();
+        if (error == 0 && core.signal_fd >= 0) { // the pair of the parent
+            error = core.descriptors.set(core.signal_fd, 0);
         }
-        if (core.signal_fd >= 0) { // the pair of the parent
-            (void)core.descriptors.set(core.signal_fd, 0);
-        }
+    }
+    // After it: a descriptor that libuv opens now may have the number of one that is gone.
+    if (error == 0 && core.uv.is_open()) {
+        const uv::Status status = core.uv.fork();
+        error = status.ok() ? core.descriptors.nest(core.uv.fd()) : status.errnum();
+    }
+    if (error != 0) {
+        return py::raise_os_error(error);
     }
     core.signal_fd = -1;
     core.wakeup_fd_set = false;
+    core.forked = false;
     return true;
 }
 
 void close_descriptors(LoopCore& core) noexcept {
     drop_watches(core);
-    if (!core.forked) {
-        core.uv.unwatch_backend();
-    }
     core.uv.close();
     core.descriptors.close();
 }

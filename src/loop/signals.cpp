@@ -5,6 +5,7 @@
 #include "loop/loop.hpp"
 
 #include "py/call.hpp"
+#include "py/error.hpp"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -92,12 +93,11 @@ bool watch_signals(LoopCore& core) noexcept {
         return false;
     }
     if (core.signal_fd != read_end) {
-        int error = core.descriptors.open();
-        error = error != 0 ? error : core.descriptors.set(read_end, EpollSet::kReadable);
-        if (error != 0) {
-            errno = error;
-            PyErr_SetFromErrno(PyExc_OSError);
+        if (!open_descriptors(core)) {
             return false;
+        }
+        if (const int error = core.descriptors.set(read_end, EpollSet::kReadable); error != 0) {
+            return py::raise_os_error(error);
         }
         core.signal_fd = read_end;
     }

@@ -120,9 +120,10 @@ void retire(PyObject* handle) noexcept {
 }
 
 bool set_mask(LoopCore& core, int fd, unsigned before, unsigned after) noexcept {
-    int error = core.descriptors.open();
-    error = error != 0 ? error : core.descriptors.set(fd, after);
-    if (error != 0) {
+    if (!open_descriptors(core)) {
+        return false;
+    }
+    if (const int error = core.descriptors.set(fd, after); error != 0) {
         return py::raise_os_error(error);
     }
     core.watched += (before == 0 ? 1U : 0U);
@@ -305,12 +306,14 @@ void release_fd(LoopCore& core, int fd, const PyObject* transport) noexcept {
     }
 }
 
-bool queue_ready_descriptors(LoopCore& core) noexcept {
-    constexpr int kAtOnce = 256;
-    EpollSet::Event events[kAtOnce];
-    const int count = core.descriptors.collect(events, kAtOnce);
-    for (int i = 0; i < count; ++i) {
-        const EpollSet::Event& event = events[i];
+bool queue_ready_descriptors(LoopCore& core, const EpollSet::Batch& batch) noexcept {
+    for (int i = 0; i != batch.count; ++i) {
+        const EpollSet::Event event = core.descriptors.resolve(batch.events[i]);
+        if (event.fd == EpollSet::kNested) {
+            core.uv.dispatch();
+            core.metrics.wakeups += core.uv.take_woken() ? 1 : 0;
+            continue;
+        }
         if (event.fd == core.signal_fd) {
             if (!deliver_signals()) {
                 return false;

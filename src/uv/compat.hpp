@@ -1,14 +1,11 @@
 // The only file that knows libuv's versions: every UV_VERSION_HEX conditional lives here.
 //
 // Why: the rest of the room is written against one libuv, the oldest that is supported, 1.44
-// (Debian 12); what later ones add is asked for through the functions below, which answer
-// "not known" on an older one.
+// (Debian 12).
 #pragma once
 
 #include <unistd.h>
 #include <uv.h>
-
-#include <cstdint>
 
 #define BUCLE_UV_VERSION(major, minor, patch) (((major) << 16) | ((minor) << 8) | (patch))
 
@@ -26,29 +23,6 @@ inline void clean_up_failed_init(const uv_loop_t* loop, int error) noexcept {
         loop->backend_fd > 0) {
         ::close(loop->backend_fd);
     }
-}
-
-struct Metrics {
-    bool known = false; // the numbers below mean something
-    std::uint64_t iterations = 0;
-    std::uint64_t events = 0;
-    std::uint64_t events_waiting = 0;
-};
-
-[[nodiscard]] inline Metrics metrics(uv_loop_t* loop) noexcept {
-    Metrics result;
-#if UV_VERSION_HEX >= BUCLE_UV_VERSION(1, 45, 0)
-    uv_metrics_t info{};
-    if (uv_metrics_info(loop, &info) == 0) {
-        result.known = true;
-        result.iterations = info.loop_count;
-        result.events = info.events;
-        result.events_waiting = info.events_waiting;
-    }
-#else
-    static_cast<void>(loop);
-#endif
-    return result;
 }
 
 } // namespace bucle::uv

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,6 +63,11 @@ class Pair {
     Pair() = default;
     int fds_[2] = {-1, -1};
 };
+
+inline bool is_readable(int fd) {
+    pollfd entry{fd, POLLIN, 0};
+    return ::poll(&entry, 1, 0) == 1 && (entry.revents & POLLIN) != 0;
+}
 
 inline int open_descriptors() {
     DIR* const folder = opendir("/proc/self/fd");

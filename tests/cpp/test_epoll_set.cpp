@@ -3,40 +3,36 @@
 
 #include <doctest/doctest.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
-#include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <map>
+#include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "collected.hpp"
 #include "descriptors.hpp"
 #include "failing_allocations.hpp"
 #include "model.hpp"
 #include "uv/loop.hpp"
 
 using bucle::loop::EpollSet;
+using bucle::test::collected;
 using bucle::test::open_descriptors;
 using bucle::test::Pair;
+using bucle::test::Ready;
 
 namespace {
 
 constexpr unsigned kR = EpollSet::kReadable;
 constexpr unsigned kW = EpollSet::kWritable;
-
-std::map<int, unsigned> collected(EpollSet& set) {
-    std::vector<EpollSet::Event> events(200);
-    const int count = set.collect(events.data(), static_cast<int>(events.size()));
-    std::map<int, unsigned> result;
-    for (int i = 0; i != count; ++i) {
-        result[events[static_cast<std::size_t>(i)].fd] |= events[static_cast<std::size_t>(i)].mask;
-    }
-    return result;
-}
-
-using Ready = std::map<int, unsigned>;
 
 std::string text(const Ready& ready) {
     std::string result;
@@ -53,8 +49,10 @@ TEST_CASE("EpollSet opens, closes and leaves no descriptor") {
     EpollSet set;
     CHECK_FALSE(set.is_open());
     CHECK(set.fd() == -1);
-    EpollSet::Event event{};
-    CHECK(set.collect(&event, 1) == 0);
+    EpollSet::Batch batch;
+    CHECK(set.wait(batch, -1) == EBADF);
+    CHECK(batch.count == 0);
+    CHECK(set.nest(0) == EBADF);
     CHECK(set.set(0, kR) == EBADF);
     REQUIRE(set.open() == 0);
     const int fd = set.fd();
@@ -107,28 +105,81 @@ TEST_CASE("a hang-up is whatever was asked for") {
     CHECK(collected(set) == Ready{{in[0], kR}, {out[1], kW}});
 }
 
-TEST_CASE("EpollSet gives at most what fits, and in the end everything") {
+TEST_CASE("EpollSet gives at most a batch, and in the end everything") {
     EpollSet set;
     REQUIRE(set.open() == 0);
     std::vector<Pair> pairs;
-    for (int i = 0; i != 10; ++i) {
+    constexpr int kExtra = 10;
+    for (int i = 0; i != EpollSet::Batch::kMost + kExtra; ++i) {
         pairs.push_back(Pair::pipe());
-        REQUIRE(pairs.back().write());
+        pairs.back().close(1);
         REQUIRE(set.set(pairs.back()[0], kR) == 0);
     }
-    std::vector<int> seen;
-    EpollSet::Event events[3];
-    for (int round = 0; round != 4; ++round) {
-        const int count = set.collect(events, 3);
-        CHECK(count == (round == 3 ? 1 : 3));
-        for (int i = 0; i != count; ++i) {
-            seen.push_back(events[i].fd);
-            REQUIRE(set.set(events[i].fd, 0) == 0);
+    std::set<int> seen;
+    for (const int expected : {EpollSet::Batch::kMost, kExtra, 0}) {
+        const Ready ready = collected(set);
+        CHECK(ready.size() == static_cast<std::size_t>(expected));
+        for (const auto& [fd, mask] : ready) {
+            CHECK(seen.insert(fd).second);
+            REQUIRE(set.set(fd, 0) == 0);
         }
     }
-    std::sort(seen.begin(), seen.end());
-    CHECK(std::unique(seen.begin(), seen.end()) == seen.end());
-    CHECK(seen.size() == 10);
+}
+
+TEST_CASE("wait blocks as long as it was told, and until something is ready") {
+    EpollSet set;
+    REQUIRE(set.open() == 0);
+    const Pair pair = Pair::pipe();
+    REQUIRE(set.set(pair[0], kR) == 0);
+    EpollSet::Batch batch;
+    const auto start = std::chrono::steady_clock::now();
+    REQUIRE(set.wait(batch, 20) == 0);
+    CHECK(batch.count == 0);
+    CHECK(std::chrono::steady_clock::now() - start >= std::chrono::milliseconds(20));
+    std::thread writer([&] { static_cast<void>(pair.write()); });
+    REQUIRE(set.wait(batch, -1) == 0);
+    writer.join();
+    CHECK(batch.count == 1);
+}
+
+TEST_CASE("a signal ends a wait without an error") {
+    EpollSet set;
+    REQUIRE(set.open() == 0);
+    struct sigaction action{};
+    struct sigaction before{};
+    action.sa_handler = [](int) {};
+    REQUIRE(sigaction(SIGUSR1, &action, &before) == 0);
+    // Again and again: the first may come before the wait begins.
+    std::atomic<bool> done = false;
+    std::thread sender([&done, self = pthread_self()] {
+        while (!done.load()) {
+            pthread_kill(self, SIGUSR1);
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+    });
+    EpollSet::Batch batch;
+    CHECK(set.wait(batch, -1) == 0);
+    CHECK(batch.count == 0);
+    done.store(true);
+    sender.join();
+    sigaction(SIGUSR1, &before, nullptr);
+}
+
+TEST_CASE("what a batch tells is looked at when its turn comes") {
+    EpollSet set;
+    REQUIRE(set.open() == 0);
+    const Pair kept = Pair::sockets();
+    const Pair ended = Pair::sockets();
+    REQUIRE(set.set(kept[0], kR | kW) == 0);
+    REQUIRE(set.set(ended[0], kW) == 0);
+    EpollSet::Batch batch;
+    REQUIRE(set.wait(batch, 0) == 0);
+    REQUIRE(batch.count == 2);
+    REQUIRE(set.set(kept[0], kR) == 0);
+    REQUIRE(set.set(ended[0], 0) == 0);
+    for (int i = 0; i != 2; ++i) {
+        CHECK(set.resolve(batch.events[i]).mask == 0);
+    }
 }
 
 TEST_CASE("what cannot be watched is an errno and is not watched") {
@@ -241,37 +292,61 @@ TEST_CASE("a child that only changes its registrations does not touch the parent
     CHECK(collected(set) == Ready{{pair[0], kR}});
 }
 
-TEST_CASE("a child's libuv loop watches the child's set when that is renewed first") {
+TEST_CASE("a nested set is told of, also after a reopen") {
+    EpollSet set;
+    REQUIRE(set.open() == 0);
+    bucle::uv::Loop loop;
+    REQUIRE(loop.open().ok());
+    REQUIRE(set.nest(loop.fd()) == 0);
+    CHECK(set.has_nested());
+    CHECK(collected(set).empty());
+    const Ready woken{{EpollSet::kNested, kR}};
+    for (int round = 0; round != 2; ++round) {
+        loop.wake();
+        CHECK(collected(set) == woken);
+        loop.dispatch();
+        CHECK(collected(set).empty());
+        REQUIRE(set.reopen() == 0);
+    }
+    bucle::uv::Loop other;
+    REQUIRE(other.open().ok());
+    REQUIRE(set.nest(other.fd()) == 0); // in place of the first
+    loop.wake();
+    CHECK(collected(set).empty());
+    other.wake();
+    CHECK(collected(set) == woken);
+    CHECK(set.nest(-1) == EBADF);
+    CHECK_FALSE(set.has_nested());
+    CHECK(collected(set).empty());
+}
+
+TEST_CASE("a child nests its own set, whatever it does first") {
     EpollSet set;
     REQUIRE(set.open() == 0);
     bucle::uv::Loop loop;
     REQUIRE(loop.open().ok());
     const Pair pair = Pair::pipe();
     REQUIRE(set.set(pair[0], kR) == 0);
-    REQUIRE(loop.watch_backend(set.fd()).ok());
-    loop.run_nowait();
-    const int code = bucle::test::in_child([&] {
-        if (set.reopen() != 0 || !loop.fork().ok()) {
-            return 1;
-        }
-        loop.run_once(); // returns at once after a fork
-        loop.run_nowait();
-        if (loop.take_backend_ready() || !pair.write()) {
-            return 2;
-        }
-        loop.run_once();
-        if (!loop.take_backend_ready() || collected(set) != Ready{{pair[0], kR}}) {
-            return 3;
-        }
-        return pair.read() ? 0 : 4;
-    });
-    CHECK(code == 0);
-    loop.run_nowait();
-    CHECK_FALSE(loop.take_backend_ready());
-    REQUIRE(pair.write());
-    loop.run_once();
-    CHECK(loop.take_backend_ready());
-    CHECK(collected(set) == Ready{{pair[0], kR}});
+    REQUIRE(set.nest(loop.fd()) == 0);
+    const Ready woken{{EpollSet::kNested, kR}};
+    for (const bool changes_first : {false, true}) {
+        CAPTURE(changes_first);
+        const int code = bucle::test::in_child([&] {
+            if ((changes_first ? set.set(pair[0], kR) : set.reopen()) != 0 || set.has_nested()) {
+                return 1;
+            }
+            if (!loop.fork().ok() || set.nest(loop.fd()) != 0) {
+                return 2;
+            }
+            loop.wake();
+            return collected(set) == woken ? 0 : 3;
+        });
+        CHECK(code == 0);
+        CHECK(collected(set).empty());
+        loop.wake();
+        CHECK(collected(set) == woken);
+        loop.dispatch();
+    }
 }
 
 TEST_CASE("a child that reopens keeps what the other process has ended since the fork") {
@@ -291,30 +366,6 @@ TEST_CASE("a child that reopens keeps what the other process has ended since the
         return set.reopen() == 0 && collected(set) == Ready{{pair[0], kR}} ? 0 : 3;
     });
     CHECK(code == 0);
-}
-
-TEST_CASE("a libuv loop that watches the set wakes for its descriptors") {
-    EpollSet set;
-    REQUIRE(set.open() == 0);
-    bucle::uv::Loop loop;
-    REQUIRE(loop.open().ok());
-    REQUIRE(loop.watch_backend(set.fd()).ok());
-    Pair pair = Pair::pipe();
-    REQUIRE(set.set(pair[0], kR) == 0);
-    loop.run_nowait();
-    CHECK_FALSE(loop.take_backend_ready());
-    REQUIRE(pair.write());
-    loop.run_once();
-    CHECK(loop.take_backend_ready());
-    CHECK(collected(set) == Ready{{pair[0], kR}});
-    // Closed behind the back of all: the loop neither wakes nor aborts.
-    pair.close(0);
-    loop.run_nowait();
-    CHECK_FALSE(loop.take_backend_ready());
-    CHECK(set.set(pair[0], kR) == EBADF);
-    loop.unwatch_backend();
-    set.close();
-    loop.run_nowait();
 }
 
 TEST_CASE("EpollSet agrees with poll(2)") {

@@ -3,32 +3,20 @@
 // These are the cases in which a libuv poll handle aborts the process.
 #include <doctest/doctest.h>
 
-#include <cerrno>
-#include <utility>
-#include <vector>
-
+#include "collected.hpp"
 #include "descriptors.hpp"
 #include "loop/epoll_set.hpp"
+#include <cerrno>
 
 using bucle::loop::EpollSet;
+using bucle::test::collected;
 using bucle::test::Pair;
+using bucle::test::Ready;
 
 namespace {
 
 constexpr unsigned kR = EpollSet::kReadable;
 constexpr unsigned kW = EpollSet::kWritable;
-
-std::vector<std::pair<int, unsigned>> collected(EpollSet& set) {
-    EpollSet::Event events[16];
-    std::vector<std::pair<int, unsigned>> result;
-    const int count = set.collect(events, 16);
-    for (int i = 0; i != count; ++i) {
-        result.emplace_back(events[i].fd, events[i].mask);
-    }
-    return result;
-}
-
-using Ready = std::vector<std::pair<int, unsigned>>;
 
 } // namespace
 
