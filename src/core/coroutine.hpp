@@ -38,7 +38,8 @@ struct Coroutine {
     PyObject* weakrefs;
     State state;
     std::uint8_t stage;
-    int number; // for the body, as `kept`
+    bool tracked; // by the cyclic garbage collector
+    int number;   // for the body, as `kept`
 
     // To be returned by a body: goes on at `next` when `awaitable` (see awaitable_of; null: an
     // error is set) has an outcome.

@@ -128,6 +128,29 @@ def test_never_awaited(sleep: Any) -> None:
     assert caught[0].category is RuntimeWarning
 
 
+@SLEEP
+@pytest.mark.parametrize(("delay", "begun"), [(0, False), (0, True), (60, True)])
+def test_a_cycle_is_collected(sleep: Any, delay: float, begun: bool) -> None:
+    class Box:
+        coro: Any
+
+    async def main() -> weakref.ref[Box]:
+        box = Box()
+        box.coro = sleep(delay, box)
+        if begun:
+            box.coro.send(None)
+        return weakref.ref(box)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        alive = asyncio.run(main())
+        gc.collect()
+    assert alive() is None
+    assert [str(warning.message) for warning in caught] == (
+        [] if begun else ["coroutine 'sleep' was never awaited"]
+    )
+
+
 @LOCK
 def test_one_that_is_dropped_while_it_waits_cleans_up(lock: Any) -> None:
     async def main() -> int:
