@@ -41,9 +41,11 @@ class Contender:
             return "standard library"
         module = importlib.import_module(self.distribution)
         try:
-            return importlib.metadata.version(self.distribution)
+            version = importlib.metadata.version(self.distribution)
         except importlib.metadata.PackageNotFoundError:
-            return str(getattr(module, "__version__", "in place"))
+            version = str(getattr(module, "__version__", "in place"))
+        guided = getattr(getattr(module, "_core", None), "profile_guided", False)
+        return f"{version} profile-guided" if guided else version
 
 
 def _peer(name: str) -> Contender:

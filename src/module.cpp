@@ -18,6 +18,10 @@
 
 #include <pybind11/pybind11.h>
 
+#ifndef BUCLE_PROFILE_GUIDED // by the build
+#define BUCLE_PROFILE_GUIDED false
+#endif
+
 namespace pybind = pybind11;
 namespace py = bucle::py;
 
@@ -102,6 +106,7 @@ void set_signal_dispatcher(const pybind::object& function) {
 
 PYBIND11_MODULE(_core, module, pybind::multiple_interpreters::per_interpreter_gil()) {
     make_types(module);
+    module.attr("profile_guided") = BUCLE_PROFILE_GUIDED;
     module.def("libuv_version", &bucle::uv::Loop::version, "The version of the libuv in use.");
     module.def(
         "self_test", [] { return owned(py::abi::describe()); },

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # [PYTHON=3.14] tools/wheel.sh: a wheel in dist/ that carries libuv, proven in an empty environment.
 #
-# Built in isolation as a user's pip would, then repaired: auditwheel grafts the shared libuv and
-# names the oldest glibc that will do. With BUCLE_LIBUV_SOURCE_DIR set, libuv is linked in instead.
+# Built in isolation as a user's pip would, but by a profile (tools/pgo.py), then repaired:
+# auditwheel grafts the shared libuv and names the oldest glibc that will do. With
+# BUCLE_LIBUV_SOURCE_DIR set, libuv is linked in instead.
 # The smoke test runs outside the checkout in an environment that holds nothing but the wheel.
 . "$(dirname "$0")/common.sh"
 pick_python
@@ -14,7 +15,9 @@ work=$ROOT/build/wheel
 rm -rf "$work"
 mkdir -p "$work" "$ROOT/dist"
 
-options=()
+profile=$("$python" "$ROOT/tools/pgo.py" "$python")
+export CCACHE_DISABLE=1 # see tools/pgo.py
+options=(-Ccmake.define.BUCLE_PROFILE=use "-Ccmake.define.BUCLE_PROFILE_DIR=$profile")
 [ -z "${BUCLE_LIBUV_SOURCE_DIR:-}" ] ||
     options+=("-Ccmake.define.BUCLE_LIBUV_SOURCE_DIR=$BUCLE_LIBUV_SOURCE_DIR")
 say "building"

@@ -84,3 +84,9 @@ def test_a_folder_that_is_not_libuv_is_named(tmp_path: Path, pybind11: str) -> N
     status, said = configure(tmp_path / "build", pybind11, f"-DBUCLE_LIBUV_SOURCE_DIR={tmp_path}")
     assert status != 0
     assert f"BUCLE_LIBUV_SOURCE_DIR={tmp_path} is not libuv's source" in said
+
+
+def test_a_profile_is_made_or_used(tmp_path: Path) -> None:
+    status, said = configure(tmp_path / "build", "-DBUCLE_PROFILE=guess")
+    assert status != 0
+    assert "BUCLE_PROFILE is generate or use, not guess" in said

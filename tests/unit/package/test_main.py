@@ -188,6 +188,7 @@ def test_info_tells_versions_and_what_is_native(tmp_path: Path) -> None:
     facts = dict(line.split(maxsplit=1) for line in ours.stdout.splitlines())
     assert facts["bucle"] == bucle.__version__
     assert facts["libuv"] == bucle.libuv_version()
+    assert facts["built"] in {"profile-guided", "without a profile"}
     assert {"Loop", "Task", "Queue", "gather"} <= set(facts["native"].split(", "))
     assert facts["self-test"].startswith("passed")
 
