@@ -23,9 +23,9 @@ from tests.support import Implementation, collect, run_script
 from tests.unit.net.peers import (
     Net,
     Recorder,
+    clean_net,
     closed,
     connected,
-    descriptors,
     fill,
     receive,
     reset,
@@ -51,19 +51,8 @@ def idle_connections() -> int:
 
 @pytest.fixture
 def net(impl: Implementation) -> Iterator[Net]:
-    warm = Net(impl)
-    warm.run(asyncio.sleep(0.001))
-    warm.close()
-    before = descriptors()
-    made = Net(impl)
-    try:
+    with clean_net(impl) as made:
         yield made
-        assert not made.errors, f"reported to the exception handler: {made.errors[:3]}"
-    finally:
-        made.close()
-        collect()
-    left = {number: what for number, what in descriptors().items() if number not in before}
-    assert not left, f"descriptors left open: {left}"
 
 
 async def other_tasks_gone() -> None:

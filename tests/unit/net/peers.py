@@ -8,6 +8,8 @@ is ended by the deadline of `Net.run`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import gc
 import os
 import socket
@@ -16,10 +18,10 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support import Implementation, collect, implementation
+from tests.support import STOCK, Driven, Implementation, unix_pair, without_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 DEADLINE = 60.0
 CERTIFICATE = Path(__file__).with_name("certificate.pem")
@@ -36,14 +38,12 @@ def descriptors() -> dict[int, str]:
     return found
 
 
-class Net:
-    """A loop of one implementation; what its exception handler saw is in `errors`."""
+class Net(Driven):
+    """A loop of one implementation, whose runs have a deadline."""
 
     def __init__(self, impl: Implementation) -> None:
+        super().__init__(impl)
         self.impl = impl
-        self.loop = impl.new_loop()
-        self.errors: list[dict[str, Any]] = []
-        self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
 
     def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
         async def limited() -> Any:
@@ -52,20 +52,30 @@ class Net:
 
         return self.loop.run_until_complete(limited())
 
-    def turn(self, times: int = 1) -> None:
-        for _ in range(times):
-            self.loop.call_soon(self.loop.stop)
-            self.loop.run_forever()
-
-    def take_errors(self) -> list[dict[str, Any]]:
-        """The contexts seen so far; a test that expects some must take them."""
-        taken, self.errors[:] = list(self.errors), []
-        return taken
-
     def close(self) -> None:
         if not self.loop.is_closed():
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
+
+
+@functools.cache
+def warm_up(impl: Implementation) -> None:
+    # A process opens a few descriptors once, for signals for example: they are no leak of a test.
+    loop = impl.new_loop()
+    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.close()
+
+
+@contextlib.contextmanager
+def clean_net(impl: Implementation) -> Iterator[Net]:
+    """A Net, and at its end no unexpected report and no descriptor more."""
+    for each in (STOCK, impl):  # a test may compare with stock
+        warm_up(each)
+    before = descriptors()
+    with without_reports(Net(impl)) as made:
+        yield made
+    left = {number: what for number, what in descriptors().items() if number not in before}
+    assert not left, f"descriptors left open: {left}"
 
 
 Said = tuple[str, ...]
@@ -88,12 +98,8 @@ async def attempt(awaitable: Awaitable[Any]) -> Any:
 
 def same_as_stock(net: Net, scenario: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
     """Runs a scenario on a stock loop and on this one: it must come to the same; returns that."""
-    control = Net(implementation("stock"))
-    try:
+    with without_reports(Net(STOCK)) as control:
         expected = control.run(scenario(control.loop))
-    finally:
-        control.close()
-        collect()
     got = net.run(scenario(net.loop))
     assert got == expected
     return got
@@ -177,13 +183,6 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         one = socket.create_connection(listening.getsockname())
         other, _ = listening.accept()
-    one.setblocking(False)
-    other.setblocking(False)
-    return one, other
-
-
-def unix_pair() -> tuple[socket.socket, socket.socket]:
-    one, other = socket.socketpair()
     one.setblocking(False)
     other.setblocking(False)
     return one, other
