@@ -11,12 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def turn(loop: Any, times: int = 1) -> None:
-    for _ in range(times):
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-
-
 def run(loop: Any, awaitable: Any) -> Any:
     return loop.run_until_complete(asyncio.wait_for(awaitable, 10))
 

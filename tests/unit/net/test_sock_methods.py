@@ -40,11 +40,10 @@ def udp_pair() -> tuple[socket.socket, socket.socket]:
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+def tcp() -> Iterator[tuple[socket.socket, socket.socket]]:
     one, other = tcp_pair()
-    yield one, other
-    one.close()
-    other.close()
+    with one, other:
+        yield one, other
 
 
 @pytest.fixture
@@ -106,9 +105,9 @@ def test_reading_at_once_and_later(net: Net, read: Any, make: Any) -> None:
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_a_cancelled_read_takes_nothing(net: Net, pair: Any, read: Any) -> None:
+def test_a_cancelled_read_takes_nothing(net: Net, tcp: Any, read: Any) -> None:
     async def main() -> None:
-        one, other = pair
+        one, other = tcp
         for _ in range(5):
             reading = asyncio.ensure_future(read(net.loop, one))
             await turns(2)
@@ -123,11 +122,11 @@ def test_a_cancelled_read_takes_nothing(net: Net, pair: Any, read: Any) -> None:
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_data_that_arrives_with_the_cancellation(net: Net, pair: Any, read: Any) -> None:
+def test_data_that_arrives_with_the_cancellation(net: Net, tcp: Any, read: Any) -> None:
     """Cancelled in the turn in which the data is there: whoever reads next gets it."""
 
     async def main() -> None:
-        one, other = pair
+        one, other = tcp
         reading = asyncio.ensure_future(read(net.loop, one))
         await turns(2)
         other.send(b"for the next")
@@ -140,11 +139,11 @@ def test_data_that_arrives_with_the_cancellation(net: Net, pair: Any, read: Any)
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_a_second_read_replaces_the_watcher_of_the_first(net: Net, pair: Any, read: Any) -> None:
+def test_a_second_read_replaces_the_watcher_of_the_first(net: Net, tcp: Any, read: Any) -> None:
     """The end of the first, whose watcher was replaced, must not take away the second's."""
 
     async def main() -> None:
-        one, other = pair
+        one, other = tcp
         first = asyncio.ensure_future(read(net.loop, one))
         await turns(2)
         second = asyncio.ensure_future(read(net.loop, one))
@@ -181,9 +180,9 @@ def test_errors_while_reading(net: Net, read: Any) -> None:
     assert [each[0] for each in got] == ["ConnectionResetError", "OSError", "OSError"]
 
 
-def test_counts_and_buffers(net: Net, pair: Any) -> None:
+def test_counts_and_buffers(net: Net, tcp: Any) -> None:
     async def main() -> None:
-        one, other = pair
+        one, other = tcp
         other.send(b"0123456789")
         assert await net.loop.sock_recv(one, 3) == b"012"
         buffer = bytearray(4)
@@ -225,11 +224,11 @@ def test_sendall(net: Net, make: Any) -> None:
     net.run(main())
 
 
-def test_a_cancelled_sendall(net: Net, pair: Any) -> None:
+def test_a_cancelled_sendall(net: Net, tcp: Any) -> None:
     """What was sent is a part from the beginning, and the next one goes on behind it."""
 
     async def main() -> None:
-        one, other = pair
+        one, other = tcp
         large = b"L" * 20_000_000
         sending = asyncio.ensure_future(net.loop.sock_sendall(one, large))
         await turns(3)
@@ -275,9 +274,9 @@ def test_sendall_to_a_peer_that_has_gone(net: Net) -> None:
     assert [each[0] for each in same_as_stock(net, scenario)] == ["BrokenPipeError"] * 2
 
 
-def test_reading_and_writing_one_socket_at_once(net: Net, pair: Any) -> None:
+def test_reading_and_writing_one_socket_at_once(net: Net, tcp: Any) -> None:
     async def main() -> None:
-        one, other = pair
+        one, other = tcp
         large = b"x" * 5_000_000
 
         async def read(sock: socket.socket) -> int:
@@ -568,9 +567,9 @@ def test_what_is_no_socket(net: Net, name: str, sock: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["recv", "recv_into", "accept"])
-def test_a_run_that_ends_while_waiting(net: Net, name: str, pair: Any) -> None:
+def test_a_run_that_ends_while_waiting(net: Net, name: str, tcp: Any) -> None:
     """The loop is closed under the waiting task: the watcher goes with it, the socket stays."""
-    one, _ = pair
+    one, _ = tcp
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setblocking(False)
         sock = listening if name == "accept" else one
@@ -614,9 +613,9 @@ def test_the_methods_of_a_socket_are_the_ones_called(net: Net) -> None:
     net.run(main())
 
 
-def test_arguments_by_name(net: Net, pair: Any, udp: Any) -> None:
+def test_arguments_by_name(net: Net, tcp: Any, udp: Any) -> None:
     async def main() -> None:
-        one, other = pair
+        one, other = tcp
         loop = net.loop
         await loop.sock_sendall(sock=other, data=b"abcd")
         assert await loop.sock_recv(sock=one, n=1) == b"a"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import bucle
-from tests.support import Implementation, collect, outcome
-from tests.unit.net.socks import READERS, drain, fill, run, turn, watched
+from tests.support import Implementation, collect, outcome, turn
+from tests.unit.net.socks import drain, fill, run, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,16 +26,6 @@ def shown(value: Any) -> str:
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    yield left, right
-    left.close()
-    right.close()
-
-
-@pytest.fixture
 def datagrams() -> Iterator[tuple[socket.socket, socket.socket]]:
     left, right = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
     for sock in (left, right):
@@ -44,21 +34,6 @@ def datagrams() -> Iterator[tuple[socket.socket, socket.socket]]:
     yield left, right
     left.close()
     right.close()
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    sock.listen(8)
-    sock.setblocking(False)
-    yield sock
-    sock.close()
-
-
-@pytest.fixture(params=READERS)
-def reader(request: pytest.FixtureRequest) -> tuple[Any, Any]:
-    return READERS[request.param]
 
 
 def test_what_is_there_is_read_at_once(loop: Any, pair: Any, reader: Any) -> None:

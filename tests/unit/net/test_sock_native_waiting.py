@@ -14,36 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import bucle
-from tests.support import Implementation, collect
-from tests.unit.net.socks import READERS, drain, fill, run, turn, watched
+from tests.support import Implementation, collect, turn
+from tests.unit.net.socks import drain, fill, run, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    yield left, right
-    left.close()
-    right.close()
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    sock.listen(8)
-    sock.setblocking(False)
-    yield sock
-    sock.close()
-
-
-@pytest.fixture(params=READERS)
-def reader(request: pytest.FixtureRequest) -> tuple[Any, Any]:
-    return READERS[request.param]
 
 
 def test_a_cancelled_reader_takes_nothing(loop: Any, pair: Any, reader: Any) -> None:
