@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,17 @@ def pytest_collection_finish() -> None:
     # Every world is followed by two collections: they need not look at pytest's own objects.
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs a test that is a coroutine function on its net, or as a task of its world."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters}
+    (given["net"] if "net" in given else given["world"]).run(test(**given))
+    return True
 
 
 @pytest.fixture

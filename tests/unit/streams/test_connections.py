@@ -97,15 +97,12 @@ def test_a_plain_function_for_each_client(world: World, api: Any) -> None:
     assert world.run(main()) == b"hello"
 
 
-def test_a_refused_connection(world: World, api: Any) -> None:
-    async def main() -> None:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            address = unused.getsockname()
-        with pytest.raises(ConnectionRefusedError):
-            await api.open_connection(*address)
-
-    world.run(main())
+async def test_a_refused_connection(world: World, api: Any) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = unused.getsockname()
+    with pytest.raises(ConnectionRefusedError):
+        await api.open_connection(*address)
 
 
 def test_outside_of_a_loop(api: Any) -> None:
