@@ -44,6 +44,8 @@ def pytest_configure() -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = metafunc.config.getoption("--impl")
     names = ["stock", "bucle"] if wanted == "all" else [wanted]
+    if metafunc.definition.get_closest_marker("native"):
+        names = [name for name in names if name == "bucle"]
     if "impl" in metafunc.fixturenames:
         metafunc.parametrize("impl", names, indirect=True)
     if "world" in metafunc.fixturenames:

@@ -371,10 +371,8 @@ def test_context(loop: Any) -> None:
     assert protocol.contexts[:2] == ["mine", "mine"]
 
 
-def test_native_context_is_one(loop: Any, impl: Implementation) -> None:
-    if not impl.native:
-        pytest.skip("stock copies a context for each callback")
-
+@pytest.mark.native  # stock copies a context for each callback
+def test_native_context_is_one(loop: Any) -> None:
     class Setting(Recorder):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)

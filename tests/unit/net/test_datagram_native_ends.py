@@ -162,9 +162,8 @@ def test_writes_after_the_loss(loop: Any, caplog: pytest.LogCaptureFixture) -> N
     close(loop, server)
 
 
-def test_native_writes_after_the_loss_are_dropped(loop: Any, impl: Implementation) -> None:
-    if not impl.native:
-        pytest.skip("stock raises AttributeError: its loop is None")
+@pytest.mark.native  # stock raises AttributeError: its loop is None
+def test_native_writes_after_the_loss_are_dropped(loop: Any) -> None:
     transport, _ = endpoint(loop, local_addr=("127.0.0.1", 0))
     transport.abort()
     turn(loop)
@@ -225,8 +224,7 @@ def test_an_open_one_lives(loop: Any) -> None:
     close(loop, transport)
 
 
-def test_the_loop_is_closed_first(impl: Implementation) -> None:
-    loop = impl.new_loop()
+def test_the_loop_is_closed_first(loop: Any) -> None:
     transport, protocol = endpoint(loop, local_addr=("127.0.0.1", 0))
     protocol.transport = None
     loop.close()
@@ -239,8 +237,7 @@ def test_the_loop_is_closed_first(impl: Implementation) -> None:
     assert [w.category for w in caught if "transport" in str(w.message)] == [ResourceWarning]
 
 
-def test_on_a_closed_loop(impl: Implementation) -> None:
-    loop = impl.new_loop()
+def test_on_a_closed_loop(loop: Any) -> None:
     loop.close()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -22,7 +22,6 @@ from .peers import (
     tcp_pair,
     turns,
     unix_pair,
-    until,
 )
 
 if TYPE_CHECKING:
@@ -179,12 +178,6 @@ async def test_counts_and_buffers(net: Net, tcp: Any) -> None:
     assert (count, buffer) == (1, b"534\0")
     assert await net.loop.sock_recv(one, 0) == b""
     assert await net.loop.sock_recv(one, 100) == b"6789"
-    for arguments in ((-1,), ("x",), (None,)):
-        with pytest.raises((ValueError, TypeError)):
-            await net.loop.sock_recv(one, *arguments)
-    for bad in (b"read-only", "text", None):
-        with pytest.raises((TypeError, BufferError)):
-            await net.loop.sock_recv_into(one, bad)
 
 
 @pytest.mark.parametrize("make", [tcp_pair, unix_pair])
@@ -224,16 +217,6 @@ async def test_a_cancelled_sendall(net: Net, tcp: Any) -> None:
     got = await receiving
     assert got.endswith(b"next")
     assert set(got[:-4]) == set(b"L")
-
-
-@pytest.mark.parametrize("data", ["text", None, 5, ["x"]])
-def test_what_sendall_refuses(net: Net, data: Any) -> None:
-    async def scenario(loop: Any) -> Any:
-        one, other = tcp_pair()
-        with one, other:
-            return await attempt(loop.sock_sendall(one, data))
-
-    assert same_as_stock(net, scenario)[0] == "TypeError"
 
 
 def test_sendall_to_a_peer_that_has_gone(net: Net) -> None:
@@ -288,25 +271,30 @@ async def test_datagrams(net: Net, udp: Any) -> None:
     await net.loop.sock_sendto(one, bytearray(b"into"), name)
     assert await reading == (4, one.getsockname())
     assert buffer[:4] == b"into"
+    with pytest.raises(TypeError):
+        await net.loop.sock_sendto(one, "text", name)
     assert unwatched(net.loop, one)
     assert unwatched(net.loop, other)
 
 
-async def test_sendto_waits_for_room(net: Net, tmp_path: Any) -> None:
+@pytest.mark.parametrize("connect", [False, True])
+async def test_sendto_waits_for_room(net: Net, tmp_path: Any, connect: bool) -> None:
+    """Only a connected socket is not writable for want of the receiver's room."""
+    path = str(tmp_path / "socket")
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    receiver.bind(str(tmp_path / "socket"))
+    receiver.bind(path)
     sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     for sock in (sender, receiver):
         sock.setblocking(False)
+    if connect:
+        sender.connect(path)
     sent = 0
     with pytest.raises(BlockingIOError):
         while True:
-            sender.sendto(b"full", str(tmp_path / "socket"))
+            sender.sendto(b"full", path)
             sent += 1
     for cancelled in (True, False):
-        sending = asyncio.ensure_future(
-            net.loop.sock_sendto(sender, b"last", str(tmp_path / "socket"))
-        )
+        sending = asyncio.ensure_future(net.loop.sock_sendto(sender, b"last", path))
         await turns(3)
         assert not sending.done()
         if cancelled:
@@ -453,9 +441,13 @@ NAMES = list(calls(None, None))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_blocking_socket_is_refused_in_debug_mode(net: Net, name: str) -> None:
+@pytest.mark.parametrize("timeout", [None, 1.0])
+async def test_a_blocking_socket_is_refused_in_debug_mode(
+    net: Net, name: str, timeout: float | None
+) -> None:
     net.loop.set_debug(True)
     with socket.socket() as sock:
+        sock.settimeout(timeout)
         with pytest.raises(ValueError, match=r"^the socket must be non-blocking$"):
             await calls(net.loop, sock)[name]()
 
@@ -525,31 +517,6 @@ def test_a_run_that_ends_while_waiting(net: Net, name: str, tcp: Any) -> None:
     net.loop = net.impl.new_loop()
 
 
-async def test_the_methods_of_a_socket_are_the_ones_called(net: Net) -> None:
-    """A socket class with methods of its own, as tracers and fakes have, is asked."""
-
-    class Counting(socket.socket):
-        count = 0
-
-        def recv(self, *arguments: Any) -> bytes:
-            Counting.count += 1
-            return super().recv(*arguments)
-
-        def send(self, *arguments: Any) -> int:
-            Counting.count += 1
-            return super().send(*arguments)
-
-    plain, other = unix_pair()
-    sock = Counting(fileno=plain.detach())
-    sock.setblocking(False)
-    await net.loop.sock_sendall(sock, b"x")
-    other.send(b"y")
-    assert await net.loop.sock_recv(sock, 1) == b"y"
-    assert Counting.count == 2
-    sock.close()
-    other.close()
-
-
 async def test_arguments_by_name(net: Net, tcp: Any, udp: Any) -> None:
     one, other = tcp
     loop = net.loop
@@ -565,4 +532,3 @@ async def test_arguments_by_name(net: Net, tcp: Any, udp: Any) -> None:
         await loop.sock_connect(sock=client, address=listening.getsockname())
         accepted, _ = await loop.sock_accept(sock=listening)
         accepted.close()
-    await until(lambda: True)
