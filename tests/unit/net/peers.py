@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import gc
 import os
@@ -18,7 +19,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support import STOCK, Driven, Implementation, unix_pair, without_reports
+from tests.support import STOCK, Driven, Implementation, turn, unix_pair, without_reports
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -110,45 +111,58 @@ def is_native(transport: Any) -> bool:
     return type(transport).__module__.partition(".")[0] == "bucle"
 
 
-class Recorder(asyncio.Protocol):
-    """Notes the names of its calls, repeated ones once, and keeps what was received."""
+VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
+
+
+class Noting(asyncio.BaseProtocol):
+    """Notes its calls, pieces of data in a row as one, and what the variable was in each."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.received = bytearray()
+        self.contexts: list[str] = []
         self.transport: Any = None
         self.error: BaseException | None = None
-        self.keep_open = False
 
     def note(self, name: str) -> None:
-        if self.calls[-1:] != [name]:
+        if name != "data" or self.calls[-1:] != ["data"]:
             self.calls.append(name)
+        self.contexts.append(VARIABLE.get())
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self.note("made")
 
+    def connection_lost(self, error: BaseException | None) -> None:
+        self.error = error
+        self.note("lost")
+
+    def pause_writing(self) -> None:
+        self.note("pause")
+
+    def resume_writing(self) -> None:
+        self.note("resume")
+
+    @property
+    def lost(self) -> bool:
+        return "lost" in self.calls
+
+
+class Recorder(Noting, asyncio.Protocol):
+    """Keeps what was received."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = bytearray()
+        self.keep_open = False
+
     def data_received(self, data: bytes) -> None:
+        assert type(data) is bytes
         self.received += data
         self.note("data")
 
     def eof_received(self) -> bool:
         self.note("eof")
         return self.keep_open
-
-    def connection_lost(self, error: BaseException | None) -> None:
-        self.error = error
-        self.calls.append("lost")
-
-    def pause_writing(self) -> None:
-        self.calls.append("pause")
-
-    def resume_writing(self) -> None:
-        self.calls.append("resume")
-
-    @property
-    def lost(self) -> bool:
-        return "lost" in self.calls
 
 
 class BufferedRecorder(Recorder, asyncio.BufferedProtocol):
@@ -164,13 +178,23 @@ class BufferedRecorder(Recorder, asyncio.BufferedProtocol):
         return self.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(self.buffer[:nbytes])
+        self.data_received(bytes(self.buffer[:nbytes]))
 
 
 async def until(condition: Callable[[], Any]) -> None:
     """Lets the loop run until the condition holds."""
     while not condition():
         await asyncio.sleep(0.001)
+
+
+def wait(loop: Any, condition: Callable[[], Any]) -> None:
+    """Runs a loop until the condition holds."""
+    loop.run_until_complete(asyncio.wait_for(until(condition), DEADLINE))
+
+
+def settle(loop: Any) -> None:
+    """Turns enough for what is there to be read, told and closed."""
+    turn(loop, 10)
 
 
 async def turns(count: int) -> None:

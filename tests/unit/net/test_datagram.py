@@ -18,45 +18,13 @@ import pytest
 
 from tests.support import check_script
 
+from .datagrams import Mailbox
 from .peers import Net, attempt, has_ipv6, is_native, let_go, same_as_stock, turns, until
 
 STOCK_IS_ONE = issubclass(
     vars(selector_events)["_SelectorDatagramTransport"], asyncio.DatagramTransport
 )
 IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
-
-
-class Mailbox(asyncio.DatagramProtocol):
-    """Keeps what arrives."""
-
-    def __init__(self) -> None:
-        self.transport: Any = None
-        self.received: list[tuple[bytes, Any]] = []
-        self.errors: list[Any] = []
-        self.calls: list[str] = []
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.calls.append("made")
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.received.append((data, addr))
-
-    def error_received(self, exc: Exception) -> None:
-        self.errors.append(exc)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.calls.append("lost")
-
-    def pause_writing(self) -> None:
-        self.calls.append("pause")
-
-    def resume_writing(self) -> None:
-        self.calls.append("resume")
-
-    @property
-    def data(self) -> list[bytes]:
-        return [data for data, _ in self.received]
 
 
 async def endpoint(loop: Any, *arguments: Any, **keywords: Any) -> tuple[Any, Mailbox]:
@@ -133,15 +101,6 @@ async def test_over_ipv6(net: Net) -> None:
     await until(lambda: len(first.received) == 2)
     assert first.received[0][1][0] == "::1"
     assert len(first.received[0][1]) == 4
-    await end(one, other)
-
-
-async def test_a_name_as_address(net: Net) -> None:
-    """asyncio lets the socket look it up, which blocks; it works all the same."""
-    one, first, name = await local(net.loop)
-    other, _, _ = await local(net.loop)
-    other.sendto(b"x", ("localhost", name[1]))
-    await until(lambda: first.received)
     await end(one, other)
 
 
@@ -428,41 +387,6 @@ async def test_callbacks_that_fail(net: Net) -> None:
     assert all(each["message"].startswith("Exception in callback ") for each in contexts)
     assert not transport.is_closing()
     await end(transport)
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_exit_in_a_callback_leaves_the_run(net: Net, error: type[BaseException]) -> None:
-    class Leaving(Mailbox):
-        def datagram_received(self, data: bytes, addr: Any) -> None:
-            super().datagram_received(data, addr)
-            raise error
-
-    async def start() -> Any:
-        return await net.loop.create_datagram_endpoint(Leaving, local_addr=("127.0.0.1", 0))
-
-    transport, protocol = net.run(start())
-    with socket.socket(type=socket.SOCK_DGRAM) as peer:
-        peer.sendto(b"x", transport.get_extra_info("sockname"))
-    with pytest.raises(error):
-        net.loop.run_forever()
-    assert protocol.data == [b"x"]
-    net.run(end(transport))
-
-
-async def test_closing_inside_datagram_received(net: Net) -> None:
-    class Closing(Mailbox):
-        def datagram_received(self, data: bytes, addr: Any) -> None:
-            super().datagram_received(data, addr)
-            self.transport.close()
-
-    transport, protocol = await net.loop.create_datagram_endpoint(
-        Closing, local_addr=("127.0.0.1", 0)
-    )
-    with socket.socket(type=socket.SOCK_DGRAM) as peer:
-        for _ in range(5):
-            peer.sendto(b"x", transport.get_extra_info("sockname"))
-    await until(lambda: "lost" in protocol.calls)
-    assert protocol.data == [b"x"]
 
 
 def test_left_open(net: Net) -> None:

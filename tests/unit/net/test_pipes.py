@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .peers import Net, Recorder, attempt, is_native, let_go, same_as_stock, turns, until
+from .peers import Net, Recorder, attempt, let_go, same_as_stock, turns, until
 
 
 def pipe() -> tuple[Any, Any]:
@@ -290,7 +290,9 @@ async def test_switching_protocols(net: Net) -> None:
     await until(lambda: second.lost)
     assert first.received == b"first"
     assert second.received == b"second"
+    assert second.calls == ["data", "eof", "lost"]
     assert not first.lost
+    assert transport.get_protocol() is None
 
 
 @pytest.mark.parametrize("method", ["connect_read_pipe", "connect_write_pipe"])
@@ -451,13 +453,3 @@ async def test_cancelled_while_connecting(net: Net) -> None:
         assert connecting.cancelled()
         await until(lambda files=files, end=end: files[end].closed)
         files[1 - end].close()
-
-
-async def test_which_code_runs(net: Net) -> None:
-    """Native transports and borrowed ones tell themselves apart by their module."""
-    read_end, write_end = pipe()
-    source, first = await reading(net.loop, read_end)
-    assert is_native(source) in (False, net.impl.native)
-    source.close()
-    await until(lambda: first.lost)
-    write_end.close()

@@ -6,7 +6,6 @@ Writing and flow control are in test_transport_writing.py, exceptions in test_tr
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import gc
 import os
 import random
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from .peers import (
+    VARIABLE,
     BufferedRecorder,
     Net,
     Recorder,
@@ -466,21 +466,9 @@ def test_a_closed_transport_is_collected_with_its_protocol(net: Net) -> None:
 
 
 async def test_callbacks_run_in_the_context_of_the_connection(net: Net) -> None:
-    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
-    seen: dict[str, str] = {}
-
-    class Noting(Recorder):
-        def note(self, name: str) -> None:
-            super().note(name)
-            seen[name] = variable.get()
-
-        def connection_lost(self, error: BaseException | None) -> None:
-            super().connection_lost(error)
-            seen["lost"] = variable.get()
-
-    variable.set("creator")
-    transport, protocol, peer = await connected(net.loop, Noting)
-    variable.set("later")
+    VARIABLE.set("creator")
+    transport, protocol, peer = await connected(net.loop)
+    VARIABLE.set("later")
     if is_native(transport):  # asyncio takes the context of whoever resumes
         transport.pause_reading()
         transport.resume_reading()
@@ -488,7 +476,8 @@ async def test_callbacks_run_in_the_context_of_the_connection(net: Net) -> None:
     await until(lambda: protocol.received)
     peer.close()
     await until(lambda: protocol.lost)
-    assert seen == dict.fromkeys(["made", "data", "eof", "lost"], "creator")
+    assert protocol.calls == ["made", "data", "eof", "lost"]
+    assert protocol.contexts == ["creator"] * 4
 
 
 @BOTH_KINDS
