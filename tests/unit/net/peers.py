@@ -19,6 +19,8 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.support import STOCK, Driven, Implementation, turn, unix_pair, without_reports
 
 if TYPE_CHECKING:
@@ -181,6 +183,18 @@ class BufferedRecorder(Recorder, asyncio.BufferedProtocol):
         self.data_received(bytes(self.buffer[:nbytes]))
 
 
+class Factory:
+    """A protocol factory that keeps what it made."""
+
+    def __init__(self, make: Callable[[], Recorder] = Recorder) -> None:
+        self.make = make
+        self.made: list[Recorder] = []
+
+    def __call__(self) -> Recorder:
+        self.made.append(self.make())
+        return self.made[-1]
+
+
 async def until(condition: Callable[[], Any]) -> None:
     """Lets the loop run until the condition holds."""
     while not condition():
@@ -213,6 +227,7 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 
 
 PAIRS = {"tcp": tcp_pair, "unix": unix_pair}
+BOTH_KINDS = pytest.mark.parametrize("kind", PAIRS)
 
 
 async def connected(

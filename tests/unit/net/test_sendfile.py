@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .peers import (
+    BOTH_KINDS,
+    PAIRS,
+    Factory,
     Net,
     Recorder,
     attempt,
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONTENT = bytes(range(256)) * 20_000
-BOTH_KINDS = pytest.mark.parametrize("kind", ["tcp", "unix"])
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ async def test_parts_of_a_file(
     assert await gathered(sending, peer, len(expected)) == (len(expected), expected)
     assert file.tell() == offset + len(expected)
     await closed(transport, peer)
-    one, other = unix_pair() if kind == "unix" else tcp_pair()
+    one, other = PAIRS[kind]()
     sending = net.loop.sock_sendfile(one, file, offset, count)
     assert await gathered(sending, other, len(expected)) == (len(expected), expected)
     assert file.tell() == offset + len(expected)
@@ -240,12 +242,7 @@ async def test_the_peer_goes(net: Net, file: Any) -> None:
 
 async def test_over_tls(net: Net, file: Any) -> None:
     """No kernel's way there: the fallback, or a refusal."""
-    accepted: list[Recorder] = []
-
-    def factory() -> Recorder:
-        accepted.append(Recorder())
-        return accepted[-1]
-
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0, ssl=server_context())
     transport, protocol = await net.loop.create_connection(
         Recorder,
@@ -256,11 +253,12 @@ async def test_over_tls(net: Net, file: Any) -> None:
     with pytest.raises(RuntimeError, match=r"^fallback is disabled and native sendfile is not"):
         await net.loop.sendfile(transport, file, fallback=False)
     assert await net.loop.sendfile(transport, file) == len(CONTENT)
-    await until(lambda: len(accepted[0].received) == len(CONTENT))
-    assert accepted[0].received == CONTENT
+    (accepted,) = factory.made
+    await until(lambda: len(accepted.received) == len(CONTENT))
+    assert accepted.received == CONTENT
     transport.abort()
     server.close()
-    await until(lambda: protocol.lost and accepted[0].lost)
+    await until(lambda: protocol.lost and accepted.lost)
     await server.wait_closed()
     await turns(3)
 

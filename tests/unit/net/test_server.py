@@ -8,11 +8,12 @@ import gc
 import inspect
 import socket
 from asyncio import trsock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from .peers import (
+    Factory,
     Net,
     Recorder,
     attempt,
@@ -25,25 +26,10 @@ from .peers import (
     until,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 CLOSES_CLIENTS = pytest.mark.skipif(
     not hasattr(asyncio.Server, "close_clients"), reason="this version has no close_clients"
 )
-
-
-class Noting:
-    """A factory that keeps the protocols it made."""
-
-    def __init__(self, make: Callable[[], Recorder] = Recorder) -> None:
-        self.make = make
-        self.made: list[Recorder] = []
-
-    def __call__(self) -> Recorder:
-        self.made.append(self.make())
-        return self.made[-1]
 
 
 def client_of(server: Any) -> socket.socket:
@@ -59,7 +45,7 @@ async def ended(server: Any) -> None:
 
 
 async def test_serving(net: Net) -> None:
-    factory = Noting()
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0)
     assert isinstance(server, asyncio.AbstractServer)
     assert isinstance(server, asyncio.Server)
@@ -88,7 +74,7 @@ async def test_serving(net: Net) -> None:
 
 
 async def test_many_clients_between_two_turns(net: Net) -> None:
-    factory = Noting()
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0)
     peers = [client_of(server) for _ in range(80)]
     for number, peer in enumerate(peers):
@@ -227,7 +213,7 @@ def test_what_is_refused(net: Net, keywords: dict[str, Any]) -> None:
 
 
 async def test_a_given_socket(net: Net) -> None:
-    factory = Noting()
+    factory = Factory()
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     server = await net.loop.create_server(factory, sock=sock)
@@ -241,7 +227,7 @@ async def test_a_given_socket(net: Net) -> None:
 
 
 async def test_started_later(net: Net) -> None:
-    factory = Noting()
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0, start_serving=False)
     assert not server.is_serving()
     name = server.sockets[0].getsockname()
@@ -257,7 +243,7 @@ async def test_started_later(net: Net) -> None:
 
 
 async def test_close_refuses_new_clients_and_keeps_the_old(net: Net) -> None:
-    factory = Noting()
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0)
     name = server.sockets[0].getsockname()
     peer = client_of(server)
@@ -277,7 +263,7 @@ def test_waiting_for_the_end(net: Net) -> None:
 
     async def scenario(loop: Any) -> Any:
         said = []
-        factory = Noting()
+        factory = Factory()
         server = await loop.create_server(factory, "127.0.0.1", 0)
         early = asyncio.ensure_future(server.wait_closed())
         await turns(5)
@@ -312,7 +298,7 @@ async def test_a_cancelled_wait_for_the_end(net: Net) -> None:
 @CLOSES_CLIENTS
 async def test_close_clients(net: Net) -> None:
     """What they still have to send is sent."""
-    factory = Noting()
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0)
     peers = [client_of(server) for _ in range(3)]
     await until(lambda: len(factory.made) == 3 and all(each.calls for each in factory.made))
@@ -332,7 +318,7 @@ async def test_close_clients(net: Net) -> None:
 @CLOSES_CLIENTS
 async def test_abort_clients(net: Net) -> None:
     """What they still have to send is dropped; a server that is not closed goes on."""
-    factory = Noting()
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0)
     peer = client_of(server)
     await until(lambda: factory.made and factory.made[0].calls)
@@ -348,7 +334,7 @@ async def test_abort_clients(net: Net) -> None:
 
 
 async def test_serve_forever(net: Net) -> None:
-    factory = Noting()
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0, start_serving=False)
     serving = asyncio.ensure_future(server.serve_forever())
     await turns(3)
@@ -392,7 +378,7 @@ async def test_async_with(net: Net) -> None:
 
 def test_the_loop_keeps_a_server_alive(net: Net) -> None:
     async def main() -> None:
-        factory = Noting()
+        factory = Factory()
         server = await net.loop.create_server(factory, "127.0.0.1", 0)
         name = server.sockets[0].getsockname()
         del server
@@ -417,7 +403,7 @@ def test_the_loop_keeps_a_server_alive(net: Net) -> None:
 async def test_a_factory_that_fails(net: Net) -> None:
     """The client is sent away; in debug mode it is reported; the server goes on."""
     fails, asked = True, 0
-    factory = Noting()
+    factory = Factory()
 
     def sometimes() -> Recorder:
         nonlocal asked
@@ -452,7 +438,7 @@ async def test_a_factory_that_fails(net: Net) -> None:
 
 async def test_closed_before_it_accepts(net: Net) -> None:
     """Clients that the kernel has accepted, but the server has not: they are sent away."""
-    factory = Noting()
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0)
     peers = [client_of(server) for _ in range(5)]
     server.close()
@@ -472,7 +458,7 @@ async def test_closed_inside_connection_made(net: Net) -> None:
             server.close()
             transport.close()
 
-    factory = Noting(Closing)
+    factory = Factory(Closing)
     server = await net.loop.create_server(factory, "127.0.0.1", 0)
     peers = [client_of(server) for _ in range(5)]
     await until(lambda: factory.made and all(each.lost for each in factory.made))
@@ -484,7 +470,7 @@ async def test_closed_inside_connection_made(net: Net) -> None:
 
 
 async def test_a_backlog_of_one(net: Net) -> None:
-    factory = Noting()
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0, backlog=1)
     for count in (2, 4, 6):
         with client_of(server), client_of(server):

@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from .peers import (
+    BOTH_KINDS,
+    PAIRS,
     BufferedRecorder,
+    Factory,
     Net,
     Recorder,
     attempt,
@@ -26,11 +29,8 @@ from .peers import (
     server_context,
     tcp_pair,
     turns,
-    unix_pair,
     until,
 )
-
-BOTH_KINDS = pytest.mark.parametrize("kind", ["tcp", "unix"])
 
 
 class Viewed(BufferedRecorder):
@@ -47,7 +47,7 @@ async def ends(
     loop: Any, kind: str = "tcp", factory: Any = Recorder
 ) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """A client's and a server's transport and protocol, connected by TLS."""
-    mine, peer = tcp_pair() if kind == "tcp" else unix_pair()
+    mine, peer = PAIRS[kind]()
     client, server = await asyncio.gather(
         loop.create_connection(
             factory, sock=mine, ssl=client_context(), server_hostname="localhost"
@@ -99,12 +99,7 @@ async def test_extra_info(net: Net) -> None:
 
 
 async def test_servers_and_connections_by_name(net: Net) -> None:
-    accepted: list[Recorder] = []
-
-    def factory() -> Recorder:
-        accepted.append(Recorder())
-        return accepted[-1]
-
+    factory = Factory()
     server = await net.loop.create_server(factory, "127.0.0.1", 0, ssl=server_context())
     port = server.sockets[0].getsockname()[1]
     clients = await asyncio.gather(
@@ -117,9 +112,9 @@ async def test_servers_and_connections_by_name(net: Net) -> None:
     )
     for transport, _ in clients:
         transport.write(b"x")
-    await until(lambda: len(accepted) == 5 and all(each.received for each in accepted))
+    await until(lambda: len(factory.made) == 5 and all(each.received for each in factory.made))
     await finish(*clients)
-    await until(lambda: all(each.lost for each in accepted))
+    await until(lambda: all(each.lost for each in factory.made))
     server.close()
     await server.wait_closed()
     await turns(5)
@@ -129,7 +124,7 @@ async def test_servers_and_connections_by_name(net: Net) -> None:
 @BOTH_PROTOCOLS
 async def test_start_tls(net: Net, kind: str, factory: Any) -> None:
     """A plain talk first, then both ends change; nothing is lost on the way."""
-    mine, peer = tcp_pair() if kind == "tcp" else unix_pair()
+    mine, peer = PAIRS[kind]()
     plain_client, first = await net.loop.create_connection(factory, sock=mine)
     plain_server, second = await net.loop.connect_accepted_socket(factory, peer)
     plain_client.write(b"plain")

@@ -18,8 +18,11 @@ from typing import Any
 import pytest
 
 from .peers import (
+    BOTH_KINDS,
+    PAIRS,
     VARIABLE,
     BufferedRecorder,
+    Factory,
     Net,
     Recorder,
     closed,
@@ -34,7 +37,6 @@ from .peers import (
     until,
 )
 
-BOTH_KINDS = pytest.mark.parametrize("kind", ["tcp", "unix"])
 BOTH_PROTOCOLS = pytest.mark.parametrize("factory", [Recorder, BufferedRecorder])
 
 
@@ -92,30 +94,18 @@ async def test_an_unconnected_socket_has_no_peername(net: Net) -> None:
 
 
 async def test_the_nagle_algorithm_is_off(net: Net) -> None:
-    accepted: list[Any] = []
-
-    class Noting(Recorder):
-        def connection_made(self, transport: Any) -> None:
-            accepted.append(transport)
-
-    server = await net.loop.create_server(Noting, "127.0.0.1", 0)
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0)
     client, _ = await net.loop.create_connection(Recorder, *server.sockets[0].getsockname())
-    await until(lambda: accepted)
-    for transport in (client, accepted[0]):
+    await until(lambda: factory.made and factory.made[0].transport)
+    accepted = factory.made[0].transport
+    for transport in (client, accepted):
         sock = transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     await closed(client)
-    await closed(accepted[0])
+    await closed(accepted)
     server.close()
     await server.wait_closed()
-    # A socket that names no protocol: asyncio leaves Nagle on, our transports do not.
-    sock, peer = tcp_pair()
-    unnamed = socket.socket(fileno=sock.detach(), proto=0)
-    transport, _ = await net.loop.create_connection(Recorder, sock=unnamed)
-    if is_native(transport):
-        sock = transport.get_extra_info("socket")
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-    await closed(transport, peer)
 
 
 @BOTH_KINDS
@@ -144,7 +134,7 @@ async def test_the_life_of_a_connection(net: Net, kind: str, factory: type[Recor
 async def test_data_that_was_there_before_arrives_after_connection_made(
     net: Net, kind: str, factory: type[Recorder]
 ) -> None:
-    server_side = socket.socketpair() if kind == "unix" else tcp_pair()
+    server_side = PAIRS[kind]()
     mine, peer = server_side
     mine.setblocking(False)
     peer.send(b"early")

@@ -15,6 +15,7 @@ import pytest
 
 from .peers import (
     BufferedRecorder,
+    Factory,
     Net,
     Recorder,
     attempt,
@@ -235,17 +236,8 @@ async def test_an_exit_in_pause_writing_reaches_the_writer(
 
 @EXITS
 def test_an_exit_in_a_servers_protocol_leaves_the_run(net: Net, error: type[BaseException]) -> None:
-    made = failing(Recorder, "data_received", error)
-    protocols: list[Recorder] = []
-
-    def factory() -> Recorder:
-        protocols.append(made())
-        return protocols[-1]
-
-    async def start() -> Any:
-        return await net.loop.create_server(factory, "127.0.0.1", 0)
-
-    server = net.run(start())
+    factory = Factory(failing(Recorder, "data_received", error))
+    server = net.run(net.loop.create_server(factory, "127.0.0.1", 0))
     peer = socket.create_connection(server.sockets[0].getsockname())
     peer.send(b"x")
     with pytest.raises(error, match="on purpose"):
@@ -253,7 +245,7 @@ def test_an_exit_in_a_servers_protocol_leaves_the_run(net: Net, error: type[Base
 
     async def finish() -> None:
         server.close()
-        await closed(protocols[0].transport, peer)
+        await closed(factory.made[0].transport, peer)
         await server.wait_closed()
 
     net.run(finish())

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from .peers import (
+    BOTH_KINDS,
     Net,
     Recorder,
     attempt,
@@ -26,10 +27,8 @@ from .peers import (
     until,
 )
 
-KINDS = pytest.mark.parametrize("kind", ["tcp", "unix"])
 
-
-@KINDS
+@BOTH_KINDS
 async def test_what_can_be_written(net: Net, kind: str) -> None:
     class Text(bytes):
         pass
@@ -59,7 +58,7 @@ def test_what_cannot(net: Net, data: Any) -> None:
     assert text.endswith(f"not {type(data).__name__!r}")
 
 
-@KINDS
+@BOTH_KINDS
 async def test_writelines(net: Net, kind: str) -> None:
     transport, _, peer = await connected(net.loop, kind=kind)
     transport.writelines([b"a", bytearray(b"b"), memoryview(b"c")])
@@ -142,7 +141,7 @@ async def test_default_limits_and_new_ones(net: Net) -> None:
     await closed(transport, peer)
 
 
-@KINDS
+@BOTH_KINDS
 async def test_the_marks_are_exact(net: Net, kind: str) -> None:
     transport, protocol, peer = await connected(net.loop, kind=kind)
     transport.set_write_buffer_limits(high=1 << 30, low=0)
@@ -236,7 +235,7 @@ async def test_a_slow_reader(net: Net) -> None:
     await turns(3)
 
 
-@KINDS
+@BOTH_KINDS
 async def test_write_eof(net: Net, kind: str) -> None:
     transport, protocol, peer = await connected(net.loop, kind=kind)
     transport.write(b"last")
@@ -252,7 +251,7 @@ async def test_write_eof(net: Net, kind: str) -> None:
     await closed(transport, peer)
 
 
-@KINDS
+@BOTH_KINDS
 async def test_write_eof_waits_for_the_buffer(net: Net, kind: str) -> None:
     transport, _, peer = await connected(net.loop, kind=kind)
     sent = fill(transport)
@@ -262,7 +261,7 @@ async def test_write_eof_waits_for_the_buffer(net: Net, kind: str) -> None:
     await closed(transport, peer)
 
 
-@KINDS
+@BOTH_KINDS
 async def test_close_waits_for_the_buffer(net: Net, kind: str) -> None:
     transport, protocol, peer = await connected(net.loop, kind=kind)
     sent = fill(transport)
@@ -276,7 +275,7 @@ async def test_close_waits_for_the_buffer(net: Net, kind: str) -> None:
     peer.close()
 
 
-@KINDS
+@BOTH_KINDS
 async def test_write_eof_and_close_with_a_full_buffer(net: Net, kind: str) -> None:
     transport, protocol, peer = await connected(net.loop, kind=kind)
     sent = fill(transport)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .peers import (
+    Factory,
     Net,
     Recorder,
     attempt,
@@ -31,18 +32,11 @@ CLEANS_UP = (
 )
 
 
-class Serving:
+class Serving(Factory):
     """A server on a name, with the protocols that it made."""
 
-    def __init__(self) -> None:
-        self.made: list[Recorder] = []
-
-    def factory(self) -> Recorder:
-        self.made.append(Recorder())
-        return self.made[-1]
-
     async def start(self, loop: Any, *arguments: Any, **keywords: Any) -> Any:
-        return await loop.create_unix_server(self.factory, *arguments, **keywords)
+        return await loop.create_unix_server(self, *arguments, **keywords)
 
     async def exchange(self, loop: Any, name: Any) -> None:
         """One client connects, is heard and answered, and goes."""
