@@ -340,6 +340,23 @@ def has_ipv6() -> bool:
     return True
 
 
+IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+
+
+def each_of(keywords: list[dict[str, Any]]) -> pytest.MarkDecorator:
+    """A test for each call, which is named after its keywords."""
+    ids = [",".join(each) or "nothing" for each in keywords]
+    return pytest.mark.parametrize("keywords", keywords, ids=ids)
+
+
+def deaf() -> socket.socket:
+    """A UDP socket whose port refuses what comes: it is connected to somebody else."""
+    sock = socket.socket(type=socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.connect(("127.0.0.1", 9))
+    return sock
+
+
 def server_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)

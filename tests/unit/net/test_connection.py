@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .peers import (
+    IPV6,
     Net,
     Recorder,
     Unreachable,
     attempt,
     closed,
-    has_ipv6,
+    each_of,
     receive,
     refusing,
     same_as_stock,
@@ -39,7 +40,6 @@ HAS_ALL_ERRORS = (
 LOOKS = "_ensure_fd_no_transport" in inspect.getsource(
     asyncio.SelectorEventLoop._make_socket_transport  # type: ignore[attr-defined]
 )
-IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 Address = tuple[str, int]
 
 
@@ -147,7 +147,7 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("keywords", REFUSED, ids=[",".join(each) or "nothing" for each in REFUSED])
+@each_of(REFUSED)
 def test_what_is_refused(net: Net, keywords: dict[str, Any]) -> None:
     context = ssl.create_default_context()
     plain = socket.socket()

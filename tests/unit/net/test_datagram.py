@@ -19,12 +19,21 @@ import pytest
 from tests.support import check_script
 
 from .datagrams import Mailbox
-from .peers import Net, attempt, has_ipv6, is_native, let_go, same_as_stock, turns, until
+from .peers import (
+    IPV6,
+    Net,
+    attempt,
+    each_of,
+    is_native,
+    let_go,
+    same_as_stock,
+    turns,
+    until,
+)
 
 STOCK_IS_ONE = issubclass(
     vars(selector_events)["_SelectorDatagramTransport"], asyncio.DatagramTransport
 )
-IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 
 async def endpoint(loop: Any, *arguments: Any, **keywords: Any) -> tuple[Any, Mailbox]:
@@ -300,7 +309,7 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("keywords", REFUSED, ids=[",".join(each) or "nothing" for each in REFUSED])
+@each_of(REFUSED)
 def test_what_is_refused(net: Net, keywords: dict[str, Any]) -> None:
     socks = {"stream": socket.socket(), "datagram": socket.socket(type=socket.SOCK_DGRAM)}
     given = {key: socks[value] if key == "sock" else value for key, value in keywords.items()}

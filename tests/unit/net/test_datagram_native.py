@@ -27,11 +27,12 @@ from tests.unit.net.datagrams import (
     named_pair,
     unix_pair,
 )
-from tests.unit.net.peers import VARIABLE, settle, wait
+from tests.unit.net.peers import IPV6, VARIABLE, deaf, settle, wait
 
 
 @pytest.mark.parametrize(
-    ("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+    ("family", "host"),
+    [(socket.AF_INET, "127.0.0.1"), pytest.param(socket.AF_INET6, "::1", marks=IPV6)],
 )
 def test_echo(loop: Any, family: int, host: str) -> None:
     server, echo = endpoint(loop, Echo, local_addr=(host, 0), family=family)
@@ -84,6 +85,7 @@ def test_what_it_is(impl: Implementation, loop: Any) -> None:
     assert transport.get_extra_info("socket").fileno() == -1
 
 
+@IPV6
 def test_addresses_are_the_socket_modules(loop: Any) -> None:
     transport, protocol = endpoint(loop, local_addr=("::", 0), family=socket.AF_INET6)
     port = transport.get_extra_info("sockname")[1]
@@ -206,17 +208,15 @@ def test_resolving_is_the_sockets(loop: Any) -> None:
 
 
 def test_refused_by_the_peer(loop: Any) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        address = sock.getsockname()
-    transport, protocol = endpoint(loop, remote_addr=address)
-    transport.sendto(b"x")
-    settle(loop)
-    assert [type(error) for error in protocol.errors] == [ConnectionRefusedError]
-    transport.sendto(b"x" * 70000)
-    assert type(protocol.errors[-1]) is OSError
-    assert not transport.is_closing()
-    close(loop, transport)
+    with deaf() as peer:
+        transport, protocol = endpoint(loop, remote_addr=peer.getsockname())
+        transport.sendto(b"x")
+        settle(loop)
+        assert [type(error) for error in protocol.errors] == [ConnectionRefusedError]
+        transport.sendto(b"x" * 70000)
+        assert type(protocol.errors[-1]) is OSError
+        assert not transport.is_closing()
+        close(loop, transport)
 
 
 def test_paused_in_a_burst(loop: Any) -> None:
@@ -424,15 +424,13 @@ def test_error_received_raises(loop: Any) -> None:
         def error_received(self, exc: Exception) -> None:
             raise ValueError("refused")
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        address = sock.getsockname()
     seen: list[Any] = []
     loop.set_exception_handler(lambda _, context: seen.append(context))
-    transport, _ = endpoint(loop, Raising, remote_addr=address)
-    transport.sendto(b"x")
-    settle(loop)
-    assert [str(context["exception"]) for context in seen] == ["refused"]
-    with pytest.raises(ValueError, match="refused"):
-        transport.sendto(b"x" * 70000)
-    close(loop, transport)
+    with deaf() as peer:
+        transport, _ = endpoint(loop, Raising, remote_addr=peer.getsockname())
+        transport.sendto(b"x")
+        settle(loop)
+        assert [str(context["exception"]) for context in seen] == ["refused"]
+        with pytest.raises(ValueError, match="refused"):
+            transport.sendto(b"x" * 70000)
+        close(loop, transport)

@@ -13,20 +13,20 @@ from typing import Any
 import pytest
 
 from .peers import (
+    IPV6,
     Factory,
     Net,
     Recorder,
     attempt,
     closed,
+    each_of,
     fill,
-    has_ipv6,
     receive,
     same_as_stock,
     turns,
     until,
 )
 
-IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 CLOSES_CLIENTS = pytest.mark.skipif(
     not hasattr(asyncio.Server, "close_clients"), reason="this version has no close_clients"
 )
@@ -109,11 +109,11 @@ async def test_hosts(net: Net, host: Any, expected: set[str]) -> None:
     await ended(server)
 
 
-@pytest.mark.parametrize("host", [None, "", "localhost", ["localhost", "127.0.0.1"], "::1"])
+@pytest.mark.parametrize(
+    "host",
+    [None, "", "localhost", ["localhost", "127.0.0.1"], pytest.param("::1", marks=IPV6)],
+)
 def test_hosts_that_may_be_several(net: Net, host: Any) -> None:
-    if host == "::1" and not has_ipv6():
-        pytest.skip("no IPv6 here")
-
     async def scenario(loop: Any) -> Any:
         server = await loop.create_server(Recorder, host, 0)
         got = sorted(hosts(server))
@@ -180,7 +180,7 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("keywords", REFUSED, ids=[",".join(each) or "nothing" for each in REFUSED])
+@each_of(REFUSED)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of asyncio's own, when listen() fails
 def test_what_is_refused(net: Net, keywords: dict[str, Any]) -> None:
     taken = socket.create_server(("127.0.0.1", 0))

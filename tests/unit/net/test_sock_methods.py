@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .peers import (
+    IPV6,
     Net,
     Unreachable,
     attempt,
     closed,
     connected,
-    has_ipv6,
     receive,
     refusing,
     same_as_stock,
@@ -335,7 +335,7 @@ async def test_connect_and_accept(net: Net, host: str) -> None:
         assert unwatched(net.loop, listening)
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+@IPV6
 async def test_connect_over_ipv6(net: Net) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
         for address in (listening.getsockname()[:2], listening.getsockname()):

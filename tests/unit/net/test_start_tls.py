@@ -43,15 +43,19 @@ class Viewed(BufferedRecorder):
 BOTH_PROTOCOLS = pytest.mark.parametrize("factory", [Recorder, Viewed])
 
 
+async def tls_client(loop: Any, sock: socket.socket, factory: Any = Recorder, **more: Any) -> Any:
+    """A transport and its protocol, once the server has proved that it is localhost."""
+    more = {"ssl": client_context(), "server_hostname": "localhost", **more}
+    return await loop.create_connection(factory, sock=sock, **more)
+
+
 async def ends(
     loop: Any, kind: str = "tcp", factory: Any = Recorder
 ) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """A client's and a server's transport and protocol, connected by TLS."""
     mine, peer = PAIRS[kind]()
     client, server = await asyncio.gather(
-        loop.create_connection(
-            factory, sock=mine, ssl=client_context(), server_hostname="localhost"
-        ),
+        tls_client(loop, mine, factory),
         loop.connect_accepted_socket(factory, peer, ssl=server_context()),
     )
     return client, server
@@ -219,9 +223,7 @@ async def test_a_certificate_that_is_refused(net: Net, how: str) -> None:
         attempt(net.loop.connect_accepted_socket(Recorder, peer, ssl=server_context()))
     )
     with pytest.raises(ssl.SSLCertVerificationError):
-        await net.loop.create_connection(
-            Recorder, sock=mine, ssl=context, server_hostname="elsewhere"
-        )
+        await tls_client(net.loop, mine, ssl=context, server_hostname="elsewhere")
     got = await accepting
     if isinstance(got[0], asyncio.Transport):
         await until(lambda: got[1].lost)
@@ -233,11 +235,7 @@ async def test_a_certificate_that_is_refused(net: Net, how: str) -> None:
 
 async def test_a_peer_that_does_not_speak_tls(net: Net) -> None:
     mine, peer = tcp_pair()
-    connecting = asyncio.ensure_future(
-        net.loop.create_connection(
-            Recorder, sock=mine, ssl=client_context(), server_hostname="localhost"
-        )
-    )
+    connecting = asyncio.ensure_future(tls_client(net.loop, mine))
     await turns(3)
     peer.send(b"220 smtp.invalid ready\r\n")
     with pytest.raises(ssl.SSLError):
@@ -249,11 +247,7 @@ async def test_a_peer_that_does_not_speak_tls(net: Net) -> None:
 @pytest.mark.parametrize("how", ["close", "reset"])
 async def test_a_peer_that_goes_during_the_handshake(net: Net, how: str) -> None:
     mine, peer = tcp_pair()
-    connecting = asyncio.ensure_future(
-        net.loop.create_connection(
-            Recorder, sock=mine, ssl=client_context(), server_hostname="localhost"
-        )
-    )
+    connecting = asyncio.ensure_future(tls_client(net.loop, mine))
     await turns(5)
     if how == "reset":
         reset(peer)
@@ -273,13 +267,7 @@ async def test_a_handshake_that_takes_too_long(net: Net, server_side: bool) -> N
                 Recorder, mine, ssl=server_context(), ssl_handshake_timeout=0.02
             )
         else:
-            await net.loop.create_connection(
-                Recorder,
-                sock=mine,
-                ssl=client_context(),
-                server_hostname="localhost",
-                ssl_handshake_timeout=0.02,
-            )
+            await tls_client(net.loop, mine, ssl_handshake_timeout=0.02)
     await until(lambda: mine.fileno() == -1)
     peer.close()
 
@@ -294,9 +282,7 @@ async def test_cancelled_during_the_handshake(net: Net, after: int, upgrade: boo
             transport, protocol, client_context(), server_hostname="localhost"
         )
     else:
-        making = net.loop.create_connection(
-            Recorder, sock=mine, ssl=client_context(), server_hostname="localhost"
-        )
+        making = tls_client(net.loop, mine)
     connecting = asyncio.ensure_future(making)
     await turns(after)
     connecting.cancel()
