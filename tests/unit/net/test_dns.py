@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import random
 import socket
@@ -135,22 +134,6 @@ def check(net: Net, questions: list[Question]) -> None:
     net.run(main())
 
 
-def test_usual_literals(net: Net) -> None:
-    check(
-        net,
-        list(
-            itertools.product(
-                HOSTS[:-1],
-                [80, "80", None],
-                [0, socket.AF_INET, socket.AF_INET6],
-                [0, socket.SOCK_STREAM, socket.SOCK_DGRAM],
-                [0, socket.IPPROTO_TCP],
-                [0],
-            )
-        ),
-    )
-
-
 def test_every_host_with_every_flag(net: Net) -> None:
     check(
         net,
@@ -209,7 +192,7 @@ def test_combinations_by_chance(net: Net, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["family", "type", "proto", "flags"])
-@pytest.mark.parametrize("value", [None, "0", 1.5, 1 << 40, object])
+@pytest.mark.parametrize("value", [None, "0", 1.5, 1 << 40, -(1 << 70), 99, object])
 async def test_numbers_that_are_none(net: Net, name: str, value: Any) -> None:
     given = {"family": 0, "type": 0, "proto": 0, "flags": 0} | {name: value}
     question = ("127.0.0.1", 80, *given.values())

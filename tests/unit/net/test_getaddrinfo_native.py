@@ -134,17 +134,6 @@ def test_what_is_not_plain_is_left_to_the_socket_module(loop: Any, host: Any, po
     assert shape(given) == shape(expected)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"family": 99}, {"type": "x"}, {"proto": None}, {"flags": 2**40}, {"family": -(2**70)}],
-    ids=repr,
-)
-def test_odd_options_fail_as_in_the_socket_module(loop: Any, options: Any) -> None:
-    expected = ask(socket.getaddrinfo, "127.0.0.1", 80, **options)
-    given = loop.run_until_complete(ask_loop(loop, "127.0.0.1", 80, **options))
-    assert given == expected
-
-
 @pytest.mark.native
 def test_the_executor_is_not_made_for_a_literal(loop: Any) -> None:
     for host in ("127.0.0.1", "::1", "fe80::1%lo", "127.0.0.1"):
@@ -154,15 +143,6 @@ def test_the_executor_is_not_made_for_a_literal(loop: Any) -> None:
     loop.run_until_complete(loop.getaddrinfo("localhost", 80))
     assert loop._default_executor is not None
     loop.run_until_complete(loop.shutdown_default_executor())
-
-
-def test_answers_are_not_shared(loop: Any) -> None:
-    async def main() -> None:
-        first = await loop.getaddrinfo("127.0.0.1", 80)
-        first.clear()
-        assert await loop.getaddrinfo("127.0.0.1", 80)
-
-    loop.run_until_complete(main())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
