@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import socket
@@ -18,6 +19,7 @@ from .peers import (
     Recorder,
     attempt,
     closed,
+    said,
     same_as_stock,
     turns,
     unix_pair,
@@ -257,28 +259,27 @@ async def test_a_given_socket(net: Net) -> None:
     await closed(transport, peer)
 
 
-async def test_a_full_backlog(net: Net, tmp_path: Path) -> None:
-    """connect() to it says EAGAIN: asyncio waits for room that nobody announces; cancel it."""
+def test_a_full_backlog(net: Net, tmp_path: Path) -> None:
+    """connect() says EAGAIN: asyncio takes that for a connection, which ends as it begins."""
     path = str(tmp_path / "socket")
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
-    listening.listen(0)
-    clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]
-    for client in clients:
-        client.setblocking(False)
-        try:
-            client.connect(path)
-        except BlockingIOError:
-            break
-    connecting = asyncio.ensure_future(attempt(net.loop.create_unix_connection(Recorder, path)))
-    await turns(20)
-    connecting.cancel()
-    await asyncio.wait([connecting])
-    if not connecting.cancelled() and type(connecting.result()[0]) is not str:
-        await closed(connecting.result()[0])
-    for sock in (listening, *clients):
-        sock.close()
-    await turns(2)
+
+    async def scenario(loop: Any) -> Any:
+        transport, protocol = await loop.create_unix_connection(Recorder, path)
+        await until(lambda: protocol.lost)
+        assert transport.get_extra_info("socket").fileno() == -1
+        return protocol.calls, said(protocol.error)
+
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listening.bind(path)
+        listening.listen(0)
+        with pytest.raises(BlockingIOError):
+            while True:
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(path)
+        calls, _ = same_as_stock(net, scenario)
+    assert calls == ["made", "lost"]
 
 
 async def test_cancelled_after_so_many_turns(net: Net, tmp_path: Path) -> None:
