@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import inspect
 import socket
 from asyncio import trsock
 from typing import Any
@@ -17,7 +16,6 @@ from .peers import (
     Factory,
     Net,
     Recorder,
-    attempt,
     closed,
     each_of,
     fill,
@@ -479,18 +477,11 @@ async def test_a_backlog_of_one(net: Net) -> None:
     await ended(server)
 
 
-def test_the_parameters_are_asyncios(net: Net) -> None:
-    stock = inspect.signature(asyncio.SelectorEventLoop.create_server)
-    ours = inspect.signature(type(net.loop).create_server)
-    assert list(ours.parameters) == list(stock.parameters)
-    assert callable(getattr(net.loop, "_start_serving", None))
-    assert callable(getattr(net.loop, "_stop_serving", None))
-
-
-def test_an_attempt_to_serve_on_a_closed_loop(net: Net) -> None:
-    async def main() -> Any:
-        return await net.loop.create_server(Recorder, "127.0.0.1", 0, start_serving=False)
-
-    server = net.run(main())
-    assert net.loop.run_until_complete(attempt(server.start_serving())) is None
+def test_a_closed_loop_serves_nobody(net: Net) -> None:
+    server = net.run(net.loop.create_server(Recorder, "127.0.0.1", 0, start_serving=False))
+    (listening,) = server.sockets
+    net.close()
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
+        server.start_serving().send(None)
     server.close()
+    assert listening.fileno() == -1

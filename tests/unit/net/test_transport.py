@@ -183,7 +183,7 @@ async def test_buffers_of_other_types(net: Net, make: Any) -> None:
     transport, protocol, peer = await connected(net.loop, BufferedRecorder)
     protocol.buffer = make(100)
     peer.send(b"x" * 250)
-    await until(lambda: len(protocol.received) == 250)
+    await until(lambda: protocol.received == b"x" * 250)
     await closed(transport, peer)
 
 
