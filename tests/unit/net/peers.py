@@ -104,7 +104,7 @@ def same_as_stock(net: Net, scenario: Callable[[Any], Coroutine[Any, Any, Any]])
     with without_reports(Net(STOCK)) as control:
         expected = control.run(scenario(control.loop))
     got = net.run(scenario(net.loop))
-    assert got == expected
+    assert got == expected, f"{got!r}, and stock: {expected!r}"
     return got
 
 

@@ -1,4 +1,4 @@
-"""The sock_* methods: the call first, then waiting; nothing is lost or left by a cancelled one."""
+"""The sock_* methods: what they take, when they wait, and whose overridden methods they call."""
 
 from __future__ import annotations
 
