@@ -16,6 +16,7 @@ import os
 import socket
 import ssl
 import struct
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -252,6 +253,35 @@ def let_go(held: list[Any]) -> None:
     """Drops what a list holds, and collects."""
     held.clear()
     gc.collect()
+
+
+def says_that_it_was_open(loop: Any, transport: list[Any]) -> None:
+    """Takes the only transport of a list, and looks at what it says when it is let go."""
+    text = f"unclosed transport {transport[0]!r}"
+    gone = weakref.ref(transport[0])
+
+    def drop() -> None:
+        transport.clear()
+        turn(loop)
+        gc.collect()
+
+    with pytest.warns(ResourceWarning) as caught:
+        drop()
+    texts = [str(warning.message) for warning in caught]
+    caught.clear()  # a warning knows the transport
+    assert texts == [text], texts
+    assert gone() is None
+
+
+async def cancelled_after(count: int, making: Coroutine[Any, Any, Any]) -> Any:
+    """What was made all the same, though it was cancelled after so many turns; or None."""
+    task = asyncio.ensure_future(making)
+    await turns(count)
+    task.cancel()
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return None
 
 
 async def receive(peer: socket.socket, count: int | None = None) -> bytes:

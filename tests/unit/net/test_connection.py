@@ -20,6 +20,7 @@ from .peers import (
     Recorder,
     Unreachable,
     attempt,
+    cancelled_after,
     closed,
     each_of,
     receive,
@@ -388,17 +389,9 @@ async def test_cancelled_after_so_many_turns(
 ) -> None:
     """It is connected or cancelled; either way nothing stays but what was returned."""
     for host in ("127.0.0.1", "localhost"):
-        connecting = asyncio.ensure_future(
-            net.loop.create_connection(Recorder, host, listening.getsockname()[1])
-        )
-        await turns(after)
-        connecting.cancel()
-        try:
-            transport, _ = await connecting
-        except asyncio.CancelledError:
-            pass
-        else:
-            await closed(transport)
+        connecting = net.loop.create_connection(Recorder, host, listening.getsockname()[1])
+        if made := await cancelled_after(after, connecting):
+            await closed(made[0])
     await turns(5)
 
 

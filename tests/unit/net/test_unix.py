@@ -18,6 +18,7 @@ from .peers import (
     Net,
     Recorder,
     attempt,
+    cancelled_after,
     closed,
     said,
     same_as_stock,
@@ -287,15 +288,9 @@ async def test_cancelled_after_so_many_turns(net: Net, tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     server = await serving.start(net.loop, path)
     for after in range(8):
-        connecting = asyncio.ensure_future(net.loop.create_unix_connection(Recorder, path))
-        await turns(after)
-        connecting.cancel()
-        try:
-            transport, _ = await connecting
-        except asyncio.CancelledError:
-            pass
-        else:
-            await closed(transport)
+        connecting = net.loop.create_unix_connection(Recorder, path)
+        if made := await cancelled_after(after, connecting):
+            await closed(made[0])
     await until(lambda: all(each.lost for each in serving.made))
     await turns(20)
     await until(lambda: all(each.lost for each in serving.made))
