@@ -9,9 +9,7 @@ import asyncio
 import errno
 import os
 import platform
-import re
 import socket
-from asyncio import selector_events
 from typing import Any
 
 import pytest
@@ -32,10 +30,6 @@ from .peers import (
     until,
 )
 
-STOCK_IS_ONE = issubclass(
-    vars(selector_events)["_SelectorDatagramTransport"], asyncio.DatagramTransport
-)
-
 
 async def endpoint(loop: Any, *arguments: Any, **keywords: Any) -> tuple[Any, Mailbox]:
     transport, protocol = await loop.create_datagram_endpoint(Mailbox, *arguments, **keywords)
@@ -51,29 +45,6 @@ async def end(*transports: Any) -> None:
     for transport in transports:
         transport.abort()
     await until(lambda: all(each.get_extra_info("socket").fileno() == -1 for each in transports))
-
-
-async def test_what_it_is(net: Net) -> None:
-    transport, protocol, name = await local(net.loop)
-    assert isinstance(transport, asyncio.BaseTransport)
-    if is_native(transport) or STOCK_IS_ONE:
-        assert isinstance(transport, asyncio.DatagramTransport)
-    assert protocol.transport is transport
-    assert protocol.calls == ["made"]
-    assert transport.get_protocol() is protocol
-    assert transport.get_extra_info("peername") is None
-    assert transport.get_extra_info("socket").getsockname() == name
-    assert transport.get_extra_info("socket").gettimeout() == 0
-    assert not transport.is_closing()
-    assert transport.get_write_buffer_limits() == (16384, 65536)
-    assert transport.get_write_buffer_size() == 0
-    assert re.fullmatch(
-        rf"<{type(transport).__name__} fd=\d+ read=\w+ write=<idle, bufsize=0>>",
-        repr(transport),
-    )
-    await end(transport)
-    assert protocol.calls == ["made", "lost"]
-    assert repr(transport).startswith(f"<{type(transport).__name__} closed fd=")
 
 
 @pytest.mark.parametrize("connect", [False, True])
@@ -126,15 +97,6 @@ def test_what_cannot_be_sent(net: Net, data: Any) -> None:
             await end(transport)
 
     assert same_as_stock(net, scenario).endswith(f"not {type(data).__name__!r}")
-
-
-async def test_another_address_than_the_connected_one(net: Net) -> None:
-    one, _, name = await local(net.loop)
-    other, _ = await endpoint(net.loop, remote_addr=name)
-    with pytest.raises(ValueError, match=r"^Invalid address: must be None or ") as caught:
-        other.sendto(b"x", ("127.0.0.1", 9))
-    assert str(caught.value) == f"Invalid address: must be None or {name}"
-    await end(one, other)
 
 
 @pytest.mark.parametrize("connect", [False, True])
