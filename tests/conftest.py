@@ -67,7 +67,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(test):
         return None
     given = {name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters}
-    (given["net"] if "net" in given else given["world"]).run(test(**given))
+    driver: Any = given["net"] if "net" in given else given["world"]
+    driver.run(test(**given))
     return True
 
 

@@ -135,7 +135,7 @@ class Noting(asyncio.BaseProtocol):
         self.transport = transport
         self.note("made")
 
-    def connection_lost(self, error: BaseException | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         self.error = error
         self.note("lost")
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import unix_pair
+
 from .peers import (
     IPV6,
     Net,
@@ -28,7 +30,6 @@ from .peers import (
     same_as_stock,
     tcp_pair,
     turns,
-    unix_pair,
     until,
 )
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Implementation, check_script, run_script
+from tests.support import Implementation, check_script, run_script, unix_pair
 
 from .peers import (
     Net,
@@ -32,7 +32,6 @@ from .peers import (
     receive,
     tcp_pair,
     turns,
-    unix_pair,
     until,
 )
 

@@ -167,38 +167,6 @@ async def test_writing(net: Net) -> None:
     read_end.close()
 
 
-async def test_flow_control(net: Net) -> None:
-    read_end, write_end = pipe()
-    transport, protocol = await writing(net.loop, write_end)
-    transport.set_write_buffer_limits(high=1 << 20, low=0)
-    sent = fill(transport)
-    size = transport.get_write_buffer_size()
-    transport.set_write_buffer_limits(high=size + 1, low=0)
-    transport.write(b"1")
-    assert protocol.calls == ["made"]
-    transport.write(b"2")
-    assert protocol.calls == ["made", "pause"]
-    await drained(read_end, sent + 2)
-    await until(lambda: not transport.get_write_buffer_size())
-    assert protocol.calls == ["made", "pause", "resume"]
-    transport.abort()
-    await until(lambda: protocol.lost)
-    read_end.close()
-
-
-async def test_what_was_written_may_be_changed_afterwards(net: Net) -> None:
-    read_end, write_end = pipe()
-    transport, protocol = await writing(net.loop, write_end)
-    sent = fill(transport)
-    mine = bytearray(b"original")
-    transport.write(mine)
-    mine[:] = b"changed!"
-    assert (await drained(read_end, sent + 8))[sent:] == b"original"
-    transport.close()
-    await until(lambda: protocol.lost)
-    read_end.close()
-
-
 @pytest.mark.parametrize("data", ["text", None, 5])
 def test_what_cannot_be_written(net: Net, data: Any) -> None:
     async def scenario(loop: Any) -> Any:
@@ -264,17 +232,6 @@ def test_writes_after_the_end_are_dropped(net: Net, caplog: pytest.LogCaptureFix
     assert counts[0] == 0
     assert counts[-1] > 0
     assert texts == {"pipe closed by peer or os.write(pipe, data) raised exception."}
-
-
-async def test_abort_drops_the_buffer(net: Net) -> None:
-    read_end, write_end = pipe()
-    transport, protocol = await writing(net.loop, write_end)
-    fill(transport)
-    transport.abort()
-    await until(lambda: protocol.lost)
-    assert protocol.error is None
-    assert write_end.closed
-    read_end.close()
 
 
 async def test_switching_protocols(net: Net) -> None:

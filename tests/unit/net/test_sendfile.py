@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import unix_pair
+
 from .peers import (
     BOTH_KINDS,
     PAIRS,
@@ -27,7 +29,6 @@ from .peers import (
     server_context,
     tcp_pair,
     turns,
-    unix_pair,
     until,
 )
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import unix_pair
+
 from .peers import (
     IPV6,
     Net,
@@ -22,7 +24,6 @@ from .peers import (
     same_as_stock,
     tcp_pair,
     turns,
-    unix_pair,
 )
 
 if TYPE_CHECKING:

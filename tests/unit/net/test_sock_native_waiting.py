@@ -63,7 +63,7 @@ def test_an_acceptor_cancelled_after_it_was_woken_takes_no_connection(
         task = asyncio.ensure_future(loop.sock_accept(listener))
         await asyncio.sleep(0)
         with socket.create_connection(listener.getsockname()) as client:
-            while not task._fut_waiter.done():  # type: ignore[attr-defined]
+            while not task._fut_waiter.done():
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import unix_pair
+
 from .peers import (
     Factory,
     Net,
@@ -23,7 +25,6 @@ from .peers import (
     said,
     same_as_stock,
     turns,
-    unix_pair,
     until,
 )
 
