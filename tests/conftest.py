@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,9 +35,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure() -> None:
+    # A shell starts what runs in its background with SIGINT ignored, which children inherit.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = metafunc.config.getoption("--impl")
     names = ["stock", "bucle"] if wanted == "all" else [wanted]
+    if metafunc.definition.get_closest_marker("native"):
+        names = [name for name in names if name == "bucle"]
     if "impl" in metafunc.fixturenames:
         metafunc.parametrize("impl", names, indirect=True)
     if "world" in metafunc.fixturenames:
@@ -48,6 +58,18 @@ def pytest_collection_finish() -> None:
     # Every world is followed by two collections: they need not look at pytest's own objects.
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs a test that is a coroutine function on its net, or as a task of its world."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters}
+    driver: Any = given["net"] if "net" in given else given["world"]
+    driver.run(test(**given))
+    return True
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import gc
 import os
+import socket
 import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -84,15 +85,54 @@ def implementation(name: str) -> Implementation:
     )
 
 
-class World:
-    """Types of one implementation on a loop of one; what the loop's handler saw is in `errors`."""
+def turn(loop: Any, times: int = 1) -> None:
+    """So many turns of the loop: what is ready now runs, what that makes ready does not."""
+    for _ in range(times):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+class Driven:
+    """A loop that a test drives; what its exception handler saw is in `errors`."""
+
+    def __init__(self, loops: Implementation) -> None:
+        self.loop = loops.new_loop()
+        self.errors: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
+
+    def turn(self, times: int = 1) -> None:
+        turn(self.loop, times)
+
+    def take_errors(self) -> list[dict[str, Any]]:
+        """The contexts seen so far; a test that expects some must take them."""
+        taken, self.errors[:] = list(self.errors), []
+        return taken
+
+    def close(self) -> None:
+        self.loop.close()
+
+
+AnyDriven = TypeVar("AnyDriven", bound=Driven)
+
+
+@contextlib.contextmanager
+def without_reports(made: AnyDriven) -> Iterator[AnyDriven]:
+    """For the time of a test, which fails if anything was reported that it did not take."""
+    try:
+        yield made
+        assert not made.errors, f"reported to the exception handler: {made.errors[:3]}"
+    finally:
+        made.close()
+        collect()
+
+
+class World(Driven):
+    """Types of one implementation on a loop of one."""
 
     def __init__(self, types: str, loop: str) -> None:
         self.types = implementation(types)
         self.loops = implementation(loop)
-        self.loop = self.loops.new_loop()
-        self.errors: list[dict[str, Any]] = []
-        self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
+        super().__init__(self.loops)
 
     @property
     def api(self) -> Any:
@@ -109,30 +149,17 @@ class World:
         """Runs a coroutine to its end as a task of this world's types."""
         return self.loop.run_until_complete(self.task(coro))
 
-    def turn(self, times: int = 1) -> None:
-        """So many turns of the loop: what is ready now runs, what that makes ready does not."""
-        for _ in range(times):
-            self.loop.call_soon(self.loop.stop)
-            self.loop.run_forever()
 
-    def take_errors(self) -> list[dict[str, Any]]:
-        """The contexts seen so far; a test that expects some must take them."""
-        taken, self.errors[:] = list(self.errors), []
-        return taken
-
-    def close(self) -> None:
-        self.loop.close()
+def world(types: str, loop: str) -> contextlib.AbstractContextManager[World]:
+    return without_reports(World(types, loop))
 
 
-@contextlib.contextmanager
-def world(types: str, loop: str) -> Iterator[World]:
-    made = World(types, loop)
-    try:
-        yield made
-        assert not made.errors, f"reported to the exception handler: {made.errors}"
-    finally:
-        made.close()
-        collect()
+def unix_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets, both non-blocking."""
+    one, other = socket.socketpair()
+    one.setblocking(False)
+    other.setblocking(False)
+    return one, other
 
 
 Outcome = tuple[str, str, str]

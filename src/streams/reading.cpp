@@ -85,6 +85,15 @@ bool is_size(PyObject* object, Py_ssize_t& size) noexcept {
     return true;
 }
 
+bool goes_by_twin(const Coroutine& co) noexcept {
+    return co.stage == kStart ? !is_plain(self_of(co)) : co.stage == kByTwin;
+}
+
+// An odd size goes by it, too; any other is in `size`, at the start and after each wait.
+bool goes_by_twin(const Coroutine& co, Py_ssize_t& size) noexcept {
+    return goes_by_twin(co) || !is_size(co.arguments[1].get(), size);
+}
+
 // What was read, once the transport goes on if it may.
 Step finish_read(Reader& reader, py::Ref data, py::Ref& result) noexcept {
     return data && maybe_resume(reader) ? core::finish_with(result, std::move(data)) : Step::fail;
@@ -150,24 +159,17 @@ Step go_on_reading_all(Coroutine& co, py::Ref& result) noexcept {
 }
 
 Step read(Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
-    PyObject* const self = self_of(co);
-    Reader& reader = reader_of(self);
     Py_ssize_t size = 0;
-    switch (co.stage) {
-    case kStart:
-        if (is_plain(self) && is_size(co.arguments[1].get(), size)) [[likely]] {
-            break;
-        }
-        [[fallthrough]];
-    case kByTwin:
+    if (goes_by_twin(co, size)) [[unlikely]] {
         return by_twin(co, std::move(value), std::move(error), result);
-    case kWaited:
-        // An int that fits, as at the start.
-        return end_wait(reader, std::move(error)) && is_size(co.arguments[1].get(), size)
-                   ? finish_read(reader, reader.buffer.take(size), result)
-                   : Step::fail;
-    default:
-        return end_wait(reader, std::move(error)) ? go_on_reading_all(co, result) : Step::fail;
+    }
+    Reader& reader = reader_of(self_of(co));
+    if (co.stage != kStart) {
+        if (!end_wait(reader, std::move(error))) {
+            return Step::fail;
+        }
+        return co.stage == kWaited ? finish_read(reader, reader.buffer.take(size), result)
+                                   : go_on_reading_all(co, result);
     }
     if (!check_exception(reader)) {
         return Step::fail;
@@ -211,21 +213,13 @@ Step read_exactly(Coroutine& co, Py_ssize_t size, py::Ref& result) noexcept {
 }
 
 Step readexactly(Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
-    PyObject* const self = self_of(co);
-    Reader& reader = reader_of(self);
     Py_ssize_t size = 0;
-    switch (co.stage) {
-    case kStart:
-        if (is_plain(self) && is_size(co.arguments[1].get(), size)) [[likely]] {
-            break;
-        }
-        [[fallthrough]];
-    case kByTwin:
+    if (goes_by_twin(co, size)) [[unlikely]] {
         return by_twin(co, std::move(value), std::move(error), result);
-    default:
-        return end_wait(reader, std::move(error)) && is_size(co.arguments[1].get(), size)
-                   ? read_exactly(co, size, result)
-                   : Step::fail;
+    }
+    Reader& reader = reader_of(self_of(co));
+    if (co.stage != kStart) {
+        return end_wait(reader, std::move(error)) ? read_exactly(co, size, result) : Step::fail;
     }
     if (size < 0) {
         py::raise_value_error("readexactly size can not be less than zero");
@@ -359,20 +353,16 @@ Step go_on_until(Coroutine& co, PyObject* separator, py::Ref error, py::Ref& res
 }
 
 Step readuntil(Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
-    PyObject* const self = self_of(co);
     PyObject* const separator = co.arguments[1].get();
-    switch (co.stage) {
-    case kStart:
-        if (is_plain(self) && Separators(separator).valid()) [[likely]] {
-            break;
-        }
-        [[fallthrough]];
-    case kByTwin:
+    const bool starts = co.stage == kStart;
+    if (goes_by_twin(co) || (starts && !Separators(separator).valid())) [[unlikely]] {
         return by_twin(co, std::move(value), std::move(error), result);
-    default:
+    }
+    if (!starts) {
         return go_on_until(co, separator, std::move(error), result);
     }
-    return check_exception(reader_of(self)) ? read_until(co, separator, 0, result) : Step::fail;
+    return check_exception(reader_of(self_of(co))) ? read_until(co, separator, 0, result)
+                                                   : Step::fail;
 }
 
 // A line that is too long: taken out, or all there is if it has no end yet. Raises ValueError.
@@ -421,10 +411,6 @@ Step read_line(Coroutine& co, py::Ref error, py::Ref& result) noexcept {
         step = read_until(co, newline, 0, result);
     }
     return step == Step::fail ? end_line(co, result) : step;
-}
-
-bool goes_by_twin(const Coroutine& co) noexcept {
-    return co.stage == kStart ? !is_plain(self_of(co)) : co.stage == kByTwin;
 }
 
 Step readline(Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {

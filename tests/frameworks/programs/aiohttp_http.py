@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from .common import digest, failure, pattern, show_wire, wire
+from .common import digest, failure, pattern, show_wire, storm, wire
 
 ports: set[int] = set()
 
@@ -222,20 +222,11 @@ async def trouble(client: aiohttp.ClientSession) -> None:
         refused = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
         print("refused:", (await failure(client.get(refused))).split(" [")[0])
 
-    # An answer that reaches another request is the worst that a loop can do. Every third request is
-    # given up at some point of its life.
-    async def ask(number: int) -> str:
-        try:
-            async with asyncio.timeout(0.0007 * (number % 11) if number % 3 == 0 else None):
-                async with client.get(f"/numbered/{number}") as reply:
-                    return "right" if await reply.text() == str(number) else "WRONG"
-        except TimeoutError:
-            return "given up"
+    async def right(number: int) -> bool:
+        async with client.get(f"/numbered/{number}") as reply:
+            return await reply.text() == str(number)
 
-    for round_ in range(4):
-        found = await asyncio.gather(*(ask(number) for number in range(round_, 150)))
-        whole = [said for number, said in enumerate(found, round_) if number % 3]
-        print("storm:", set(whole), "WRONG" in found)
+    await storm(right, 0.0007, count=150, rounds=4)
 
 
 async def raw(port: int) -> None:

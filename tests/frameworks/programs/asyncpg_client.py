@@ -11,7 +11,7 @@ import uuid
 
 import asyncpg
 
-from .common import client_tls, digest, failure, pattern
+from .common import client_tls, digest, failure, pattern, storm
 
 
 def where(kind: str) -> dict[str, object]:
@@ -111,20 +111,12 @@ async def cancelled(kind: str) -> None:
     await connection.close()
     async with asyncpg.create_pool(min_size=2, max_size=6, **where(kind)) as pool:
 
-        async def ask(number: int) -> str:
-            try:
-                async with asyncio.timeout(0.002 * (number % 13) if number % 3 == 0 else None):
-                    async with pool.acquire() as one:
-                        found = await one.fetchval(
-                            "select $1::int4 from pg_sleep($2)", number, 0.001 * (number % 4)
-                        )
-                        return "right" if found == number else "WRONG"
-            except TimeoutError:
-                return "given up"
+        async def right(number: int) -> bool:
+            async with pool.acquire() as one:
+                query = "select $1::int4 from pg_sleep($2)"
+                return bool(await one.fetchval(query, number, 0.001 * (number % 4)) == number)
 
-        found = await asyncio.gather(*(ask(number) for number in range(60)))
-        whole = {answer for number, answer in enumerate(found) if number % 3}
-        print("storm", whole, "WRONG" in found)
+        await storm(right, 0.002, count=60, rounds=1)
         print("pool", await pool.fetchval("select 'right'"))
 
 

@@ -13,6 +13,10 @@ import re
 import socket
 import ssl
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 
 def certificate(name: str) -> str:
@@ -89,6 +93,27 @@ def show_wire(title: str, answer: bytes) -> None:
     print(f"-- {title}: {len(answer)} bytes")
     for line in answer[:1500].split(b"\r\n"):
         print("  ", ascii(line.decode("latin-1")))
+
+
+async def storm(
+    right: Callable[[int], Awaitable[bool]], unit: float, *, count: int = 40, rounds: int = 2
+) -> None:
+    """Many questions at once, every third given up at some point of its life.
+
+    An answer that reaches another question is the worst that a loop can do.
+    """
+
+    async def ask(number: int) -> str:
+        try:
+            async with asyncio.timeout(unit * (number % 13) if number % 3 == 0 else None):
+                return "right" if await right(number) else "WRONG"
+        except TimeoutError:
+            return "given up"
+
+    for _ in range(rounds):
+        found = await asyncio.gather(*(ask(number) for number in range(count)))
+        whole = {answer for number, answer in enumerate(found) if number % 3}
+        print("storm", whole, "WRONG" in found)
 
 
 async def failure(awaitable: object) -> str:

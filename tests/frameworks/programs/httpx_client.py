@@ -8,7 +8,7 @@ import tempfile
 
 import httpx
 
-from .common import client_tls, digest, failure, pattern, server_tls
+from .common import client_tls, digest, failure, pattern, server_tls, storm
 
 connections = 0
 
@@ -88,18 +88,10 @@ async def talk(client: httpx.AsyncClient) -> None:
             break  # the rest is left unread
     print("after a half-read answer", digest((await client.get("/chunked")).content))
 
-    async def ask(number: int) -> str:
-        try:
-            async with asyncio.timeout(0.001 * (number % 11) if number % 3 == 0 else None):
-                said = (await client.get(f"/number/{number}")).text
-                return "right" if said == str(number) else "WRONG"
-        except TimeoutError:
-            return "given up"
+    async def right(number: int) -> bool:
+        return (await client.get(f"/number/{number}")).text == str(number)
 
-    for _ in range(2):
-        found = await asyncio.gather(*(ask(number) for number in range(40)))
-        whole = {said for number, said in enumerate(found) if number % 3}
-        print("storm", whole, "WRONG" in found)
+    await storm(right, 0.001)
 
 
 async def main() -> None:

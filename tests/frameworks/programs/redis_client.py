@@ -9,7 +9,7 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from .common import certificate, digest, failure, pattern
+from .common import certificate, digest, failure, pattern, storm
 
 
 async def commands(client: redis.Redis) -> None:
@@ -59,18 +59,10 @@ async def given_up(client: redis.Redis) -> None:
         except TimeoutError:
             print("given up, then", await client.get("key"))
 
-    async def ask(number: int) -> str:
-        try:
-            async with asyncio.timeout(0.0005 * (number % 13) if number % 3 == 0 else None):
-                found = await client.echo(str(number))
-                return "right" if found == str(number).encode() else "WRONG"
-        except TimeoutError:
-            return "given up"
+    async def right(number: int) -> bool:
+        return bool(await client.echo(str(number)) == str(number).encode())
 
-    for _ in range(2):
-        found = await asyncio.gather(*(ask(number) for number in range(40)))
-        whole = {answer for number, answer in enumerate(found) if number % 3}
-        print("storm", whole, "WRONG" in found)
+    await storm(right, 0.0005)
 
 
 async def main() -> None:

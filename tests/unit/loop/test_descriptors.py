@@ -12,30 +12,11 @@ import inspect
 import os
 import socket
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.support import Implementation, check_script, outcome
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-def turn(loop: Any, times: int = 1) -> None:
-    for _ in range(times):
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    yield left, right
-    left.close()
-    right.close()
+from tests.support import Implementation, check_script, outcome, turn
 
 
 def test_reader_is_called_while_readable(loop: Any, pair: Any) -> None:

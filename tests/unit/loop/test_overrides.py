@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import turn
+
 if TYPE_CHECKING:
     from tests.support import Implementation
-
-
-def turn(loop: Any) -> None:
-    loop.call_soon(loop.stop)
-    loop.run_forever()
 
 
 def fail() -> None:

@@ -1,43 +1,35 @@
-"""The `net` fixture: a loop, and at its end no unexpected report and no descriptor more."""
+"""`net`: a loop, and at its end no report and no descriptor more; and sockets to use on it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import Implementation, collect, implementation
-
-from .peers import Net, descriptors
+from .peers import Net, clean_net
+from .socks import READERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-def warm_up(impl: Implementation) -> None:
-    # A process opens a few descriptors once, for signals for example: they are no leak of a test.
-    loop = impl.new_loop()
-    loop.call_later(0.001, loop.stop)
-    loop.run_forever()
-    loop.close()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _warm(request: pytest.FixtureRequest) -> None:
-    wanted = request.config.getoption("--impl")
-    for name in ("stock", "bucle") if wanted == "all" else ("stock", wanted):
-        warm_up(implementation(name))
+    from tests.support import Implementation
 
 
 @pytest.fixture
 def net(impl: Implementation) -> Iterator[Net]:
-    before = descriptors()
-    made = Net(impl)
-    try:
+    with clean_net(impl) as made:
         yield made
-        assert not made.errors, f"reported to the exception handler: {made.errors}"
-    finally:
-        made.close()
-        collect()
-    left = {number: what for number, what in descriptors().items() if number not in before}
-    assert not left, f"descriptors left open: {left}"
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        sock.setblocking(False)
+        yield sock
+
+
+@pytest.fixture(params=READERS)
+def reader(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    """A method that reads, and what it gives for b"data"."""
+    return READERS[request.param]

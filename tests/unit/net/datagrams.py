@@ -3,86 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import itertools
 import os
 import socket
 from typing import Any
 
-from tests.support import VERSION
+from tests.support import VERSION, turn
+
+from .peers import VARIABLE, Noting
 
 SENDS_EMPTY = VERSION >= (3, 13)
 # 3.13.0 counts a header when a datagram is kept and forgets it when that is sent.
 HEADER = 8 if SENDS_EMPTY else 0
 COUNTER = itertools.count()
-VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
 
-class Recorder(asyncio.DatagramProtocol):
+class Mailbox(Noting, asyncio.DatagramProtocol):
+    """Keeps what arrives."""
+
     def __init__(self) -> None:
-        self.transport: Any = None
-        self.packets: list[Any] = []
-        self.errors: list[Exception] = []
-        self.events: list[str] = []
-        self.lost: list[Exception | None] = []
-        self.contexts: list[str] = []
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.contexts.append(VARIABLE.get())
+        super().__init__()
+        self.received: list[tuple[bytes, Any]] = []
+        self.errors: list[Any] = []
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.packets.append((data, addr))
+        self.received.append((data, addr))
         self.contexts.append(VARIABLE.get())
 
     def error_received(self, exc: Exception) -> None:
         self.errors.append(exc)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost.append(exc)
-        self.contexts.append(VARIABLE.get())
-
-    def pause_writing(self) -> None:
-        self.events.append("pause")
-
-    def resume_writing(self) -> None:
-        self.events.append("resume")
-
     @property
     def data(self) -> list[bytes]:
-        return [data for data, _ in self.packets]
+        return [data for data, _ in self.received]
 
 
-class Echo(Recorder):
+class Echo(Mailbox):
     def datagram_received(self, data: bytes, addr: Any) -> None:
         super().datagram_received(data, addr)
         self.transport.sendto(b"<" + data, addr)
 
 
-def endpoint(loop: Any, factory: Any = Recorder, **options: Any) -> tuple[Any, Any]:
+def endpoint(loop: Any, factory: Any = Mailbox, **options: Any) -> tuple[Any, Any]:
     pair: tuple[Any, Any] = loop.run_until_complete(
         loop.create_datagram_endpoint(factory, **options)
     )
     return pair
 
 
-def turn(loop: Any, seconds: float = 0.02) -> None:
-    loop.run_until_complete(asyncio.sleep(seconds))
-
-
-def wait(loop: Any, done: Any) -> None:
-    """Turn until it is done, two seconds at most: the machine may be busy."""
-    for _ in range(400):
-        if done():
-            break
-        turn(loop, 0.005)
-
-
 def close(loop: Any, *transports: Any) -> None:
     for transport in transports:
         transport.abort()
-    turn(loop, 0)
-    turn(loop, 0)
+    turn(loop, 2)
 
 
 def named_pair() -> tuple[socket.socket, socket.socket]:
@@ -98,7 +70,7 @@ def named_pair() -> tuple[socket.socket, socket.socket]:
     return ends[0], ends[1]
 
 
-def unix_pair(loop: Any, factory: Any = Recorder) -> tuple[Any, Any, socket.socket]:
+def unix_pair(loop: Any, factory: Any = Mailbox) -> tuple[Any, Any, socket.socket]:
     """A transport over one end of a pair, and the other end."""
     left, right = named_pair()
     left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)

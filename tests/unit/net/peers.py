@@ -8,18 +8,24 @@ is ended by the deadline of `Net.run`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import functools
 import gc
 import os
 import socket
 import ssl
 import struct
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support import Implementation, collect, implementation
+import pytest
+
+from tests.support import STOCK, Driven, Implementation, turn, unix_pair, without_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 DEADLINE = 60.0
 CERTIFICATE = Path(__file__).with_name("certificate.pem")
@@ -36,14 +42,12 @@ def descriptors() -> dict[int, str]:
     return found
 
 
-class Net:
-    """A loop of one implementation; what its exception handler saw is in `errors`."""
+class Net(Driven):
+    """A loop of one implementation, whose runs have a deadline."""
 
     def __init__(self, impl: Implementation) -> None:
+        super().__init__(impl)
         self.impl = impl
-        self.loop = impl.new_loop()
-        self.errors: list[dict[str, Any]] = []
-        self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
 
     def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
         async def limited() -> Any:
@@ -52,20 +56,30 @@ class Net:
 
         return self.loop.run_until_complete(limited())
 
-    def turn(self, times: int = 1) -> None:
-        for _ in range(times):
-            self.loop.call_soon(self.loop.stop)
-            self.loop.run_forever()
-
-    def take_errors(self) -> list[dict[str, Any]]:
-        """The contexts seen so far; a test that expects some must take them."""
-        taken, self.errors[:] = list(self.errors), []
-        return taken
-
     def close(self) -> None:
         if not self.loop.is_closed():
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
+
+
+@functools.cache
+def warm_up(impl: Implementation) -> None:
+    # A process opens a few descriptors once, for signals for example: they are no leak of a test.
+    loop = impl.new_loop()
+    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.close()
+
+
+@contextlib.contextmanager
+def clean_net(impl: Implementation) -> Iterator[Net]:
+    """A Net, and at its end no unexpected report and no descriptor more."""
+    for each in (STOCK, impl):  # a test may compare with stock
+        warm_up(each)
+    before = descriptors()
+    with without_reports(Net(impl)) as made:
+        yield made
+    left = {number: what for number, what in descriptors().items() if number not in before}
+    assert not left, f"descriptors left open: {left}"
 
 
 Said = tuple[str, ...]
@@ -88,14 +102,10 @@ async def attempt(awaitable: Awaitable[Any]) -> Any:
 
 def same_as_stock(net: Net, scenario: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
     """Runs a scenario on a stock loop and on this one: it must come to the same; returns that."""
-    control = Net(implementation("stock"))
-    try:
+    with without_reports(Net(STOCK)) as control:
         expected = control.run(scenario(control.loop))
-    finally:
-        control.close()
-        collect()
     got = net.run(scenario(net.loop))
-    assert got == expected
+    assert got == expected, f"{got!r}, and stock: {expected!r}"
     return got
 
 
@@ -104,45 +114,58 @@ def is_native(transport: Any) -> bool:
     return type(transport).__module__.partition(".")[0] == "bucle"
 
 
-class Recorder(asyncio.Protocol):
-    """Notes the names of its calls, repeated ones once, and keeps what was received."""
+VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
+
+
+class Noting(asyncio.BaseProtocol):
+    """Notes its calls, pieces of data in a row as one, and what the variable was in each."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.received = bytearray()
+        self.contexts: list[str] = []
         self.transport: Any = None
         self.error: BaseException | None = None
-        self.keep_open = False
 
     def note(self, name: str) -> None:
-        if self.calls[-1:] != [name]:
+        if name != "data" or self.calls[-1:] != ["data"]:
             self.calls.append(name)
+        self.contexts.append(VARIABLE.get())
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self.note("made")
 
+    def connection_lost(self, error: Exception | None) -> None:
+        self.error = error
+        self.note("lost")
+
+    def pause_writing(self) -> None:
+        self.note("pause")
+
+    def resume_writing(self) -> None:
+        self.note("resume")
+
+    @property
+    def lost(self) -> bool:
+        return "lost" in self.calls
+
+
+class Recorder(Noting, asyncio.Protocol):
+    """Keeps what was received."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = bytearray()
+        self.keep_open = False
+
     def data_received(self, data: bytes) -> None:
+        assert type(data) is bytes
         self.received += data
         self.note("data")
 
     def eof_received(self) -> bool:
         self.note("eof")
         return self.keep_open
-
-    def connection_lost(self, error: BaseException | None) -> None:
-        self.error = error
-        self.calls.append("lost")
-
-    def pause_writing(self) -> None:
-        self.calls.append("pause")
-
-    def resume_writing(self) -> None:
-        self.calls.append("resume")
-
-    @property
-    def lost(self) -> bool:
-        return "lost" in self.calls
 
 
 class BufferedRecorder(Recorder, asyncio.BufferedProtocol):
@@ -158,13 +181,35 @@ class BufferedRecorder(Recorder, asyncio.BufferedProtocol):
         return self.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(self.buffer[:nbytes])
+        self.data_received(bytes(self.buffer[:nbytes]))
+
+
+class Factory:
+    """A protocol factory that keeps what it made."""
+
+    def __init__(self, make: Callable[[], Recorder] = Recorder) -> None:
+        self.make = make
+        self.made: list[Recorder] = []
+
+    def __call__(self) -> Recorder:
+        self.made.append(self.make())
+        return self.made[-1]
 
 
 async def until(condition: Callable[[], Any]) -> None:
     """Lets the loop run until the condition holds."""
     while not condition():
         await asyncio.sleep(0.001)
+
+
+def wait(loop: Any, condition: Callable[[], Any]) -> None:
+    """Runs a loop until the condition holds."""
+    loop.run_until_complete(asyncio.wait_for(until(condition), DEADLINE))
+
+
+def settle(loop: Any) -> None:
+    """Turns enough for what is there to be read, told and closed."""
+    turn(loop, 10)
 
 
 async def turns(count: int) -> None:
@@ -182,14 +227,8 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
     return one, other
 
 
-def unix_pair() -> tuple[socket.socket, socket.socket]:
-    one, other = socket.socketpair()
-    one.setblocking(False)
-    other.setblocking(False)
-    return one, other
-
-
 PAIRS = {"tcp": tcp_pair, "unix": unix_pair}
+BOTH_KINDS = pytest.mark.parametrize("kind", PAIRS)
 
 
 async def connected(
@@ -214,6 +253,35 @@ def let_go(held: list[Any]) -> None:
     """Drops what a list holds, and collects."""
     held.clear()
     gc.collect()
+
+
+def says_that_it_was_open(loop: Any, transport: list[Any]) -> None:
+    """Takes the only transport of a list, and looks at what it says when it is let go."""
+    text = f"unclosed transport {transport[0]!r}"
+    gone = weakref.ref(transport[0])
+
+    def drop() -> None:
+        transport.clear()
+        turn(loop)
+        gc.collect()
+
+    with pytest.warns(ResourceWarning) as caught:
+        drop()
+    texts = [str(warning.message) for warning in caught]
+    caught.clear()  # a warning knows the transport
+    assert texts == [text], texts
+    assert gone() is None
+
+
+async def cancelled_after(count: int, making: Coroutine[Any, Any, Any]) -> Any:
+    """What was made all the same, though it was cancelled after so many turns; or None."""
+    task = asyncio.ensure_future(making)
+    await turns(count)
+    task.cancel()
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return None
 
 
 async def receive(peer: socket.socket, count: int | None = None) -> bytes:
@@ -300,6 +368,23 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+
+
+def each_of(keywords: list[dict[str, Any]]) -> pytest.MarkDecorator:
+    """A test for each call, which is named after its keywords."""
+    ids = [",".join(each) or "nothing" for each in keywords]
+    return pytest.mark.parametrize("keywords", keywords, ids=ids)
+
+
+def deaf() -> socket.socket:
+    """A UDP socket whose port refuses what comes: it is connected to somebody else."""
+    sock = socket.socket(type=socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.connect(("127.0.0.1", 9))
+    return sock
 
 
 def server_context() -> ssl.SSLContext:

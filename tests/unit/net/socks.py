@@ -6,19 +6,15 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from .peers import DEADLINE
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
 
-def turn(loop: Any, times: int = 1) -> None:
-    for _ in range(times):
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-
-
 def run(loop: Any, awaitable: Any) -> Any:
-    return loop.run_until_complete(asyncio.wait_for(awaitable, 10))
+    return loop.run_until_complete(asyncio.wait_for(awaitable, DEADLINE))
 
 
 def watched(loop: Any, *socks: Any) -> int:

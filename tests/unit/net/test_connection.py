@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import unix_pair
+
 from .peers import (
+    IPV6,
     Net,
     Recorder,
     Unreachable,
     attempt,
+    cancelled_after,
     closed,
-    has_ipv6,
+    each_of,
     receive,
     refusing,
     same_as_stock,
     tcp_pair,
     turns,
-    unix_pair,
     until,
 )
 
@@ -39,7 +42,6 @@ HAS_ALL_ERRORS = (
 LOOKS = "_ensure_fd_no_transport" in inspect.getsource(
     asyncio.SelectorEventLoop._make_socket_transport  # type: ignore[attr-defined]
 )
-IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 Address = tuple[str, int]
 
 
@@ -75,7 +77,7 @@ def resolving_to(loop: Any, *addresses: Address) -> Any:
     loop.getaddrinfo = getaddrinfo
 
 
-def test_a_connection(net: Net, listening: socket.socket) -> None:
+async def test_a_connection(net: Net, listening: socket.socket) -> None:
     made: list[Recorder] = []
 
     def factory(*arguments: Any) -> Recorder:
@@ -83,49 +85,40 @@ def test_a_connection(net: Net, listening: socket.socket) -> None:
         made.append(Recorder())
         return made[-1]
 
-    async def main() -> None:
-        pair = await net.loop.create_connection(factory, *listening.getsockname())
-        assert type(pair) is tuple
-        transport, protocol = pair
-        assert made == [protocol]
-        assert protocol.calls == ["made"]
-        assert protocol.transport is transport
-        accepted, name = listening.accept()
-        assert transport.get_extra_info("sockname") == name
-        assert transport.get_extra_info("peername") == listening.getsockname()
-        transport.write(b"x")
-        accepted.setblocking(False)
-        assert await receive(accepted, 1) == b"x"
-        await closed(transport, accepted)
-
-    net.run(main())
+    pair = await net.loop.create_connection(factory, *listening.getsockname())
+    assert type(pair) is tuple
+    transport, protocol = pair
+    assert made == [protocol]
+    assert protocol.calls == ["made"]
+    assert protocol.transport is transport
+    accepted, name = listening.accept()
+    assert transport.get_extra_info("sockname") == name
+    assert transport.get_extra_info("peername") == listening.getsockname()
+    transport.write(b"x")
+    accepted.setblocking(False)
+    assert await receive(accepted, 1) == b"x"
+    await closed(transport, accepted)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", b"127.0.0.1", "localhost", "127.1"])
 @pytest.mark.parametrize("as_text", [False, True])
-def test_forms_of_host_and_port(
+async def test_forms_of_host_and_port(
     net: Net, listening: socket.socket, host: Any, as_text: bool
 ) -> None:
-    async def main() -> None:
-        port = listening.getsockname()[1]
-        transport, _ = await net.loop.create_connection(
-            Recorder, host, str(port) if as_text else port, family=socket.AF_INET
-        )
-        await closed(transport)
-
-    net.run(main())
+    port = listening.getsockname()[1]
+    transport, _ = await net.loop.create_connection(
+        Recorder, host, str(port) if as_text else port, family=socket.AF_INET
+    )
+    await closed(transport)
 
 
 @IPV6
-def test_over_ipv6(net: Net) -> None:
-    async def main() -> None:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
-            name = listening.getsockname()
-            transport, _ = await net.loop.create_connection(Recorder, *name[:2])
-            assert transport.get_extra_info("peername") == name
-            await closed(transport)
-
-    net.run(main())
+async def test_over_ipv6(net: Net) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
+        name = listening.getsockname()
+        transport, _ = await net.loop.create_connection(Recorder, *name[:2])
+        assert transport.get_extra_info("peername") == name
+        await closed(transport)
 
 
 REFUSED: list[dict[str, Any]] = [
@@ -156,7 +149,7 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("keywords", REFUSED, ids=[",".join(each) or "nothing" for each in REFUSED])
+@each_of(REFUSED)
 def test_what_is_refused(net: Net, keywords: dict[str, Any]) -> None:
     context = ssl.create_default_context()
     plain = socket.socket()
@@ -262,51 +255,41 @@ def test_interleaving(net: Net, interleave: int | None, delay: float | None) -> 
     sock.close()
 
 
-def test_the_next_address_is_tried(net: Net, dead: int, listening: socket.socket) -> None:
-    async def main() -> None:
-        resolving_to(net.loop, ("127.0.0.1", dead), ("127.0.0.2", dead), listening.getsockname())
-        transport, _ = await net.loop.create_connection(Recorder, "name", 1)
+async def test_the_next_address_is_tried(net: Net, dead: int, listening: socket.socket) -> None:
+    resolving_to(net.loop, ("127.0.0.1", dead), ("127.0.0.2", dead), listening.getsockname())
+    transport, _ = await net.loop.create_connection(Recorder, "name", 1)
+    assert transport.get_extra_info("peername") == listening.getsockname()
+    await closed(transport)
+    del net.loop.getaddrinfo
+
+
+async def test_happy_eyeballs(net: Net, listening: socket.socket) -> None:
+    """The first address hangs; the second is tried meanwhile, and the first leaves nothing."""
+    with Unreachable() as hanging:
+        resolving_to(net.loop, hanging.address, listening.getsockname())
+        transport, protocol = await net.loop.create_connection(
+            Recorder, "name", 1, happy_eyeballs_delay=0.01
+        )
         assert transport.get_extra_info("peername") == listening.getsockname()
+        assert protocol.calls == ["made"]
         await closed(transport)
+        await turns(5)
         del net.loop.getaddrinfo
 
-    net.run(main())
 
-
-def test_happy_eyeballs(net: Net, listening: socket.socket) -> None:
-    """The first address hangs; the second is tried meanwhile, and the first leaves nothing."""
-
-    async def main() -> None:
-        with Unreachable() as hanging:
-            resolving_to(net.loop, hanging.address, listening.getsockname())
-            transport, protocol = await net.loop.create_connection(
-                Recorder, "name", 1, happy_eyeballs_delay=0.01
-            )
-            assert transport.get_extra_info("peername") == listening.getsockname()
-            assert protocol.calls == ["made"]
-            await closed(transport)
-            await turns(5)
-            del net.loop.getaddrinfo
-
-    net.run(main())
-
-
-def test_happy_eyeballs_cancelled(net: Net) -> None:
-    async def main() -> None:
-        with Unreachable() as first, Unreachable() as second:
-            resolving_to(net.loop, first.address, second.address)
-            connecting = asyncio.ensure_future(
-                net.loop.create_connection(Recorder, "name", 1, happy_eyeballs_delay=0.01)
-            )
-            await asyncio.wait([connecting], timeout=0.05)
-            assert not connecting.done()
-            connecting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await connecting
-            await turns(5)
-            del net.loop.getaddrinfo
-
-    net.run(main())
+async def test_happy_eyeballs_cancelled(net: Net) -> None:
+    with Unreachable() as first, Unreachable() as second:
+        resolving_to(net.loop, first.address, second.address)
+        connecting = asyncio.ensure_future(
+            net.loop.create_connection(Recorder, "name", 1, happy_eyeballs_delay=0.01)
+        )
+        await asyncio.wait([connecting], timeout=0.05)
+        assert not connecting.done()
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        await turns(5)
+        del net.loop.getaddrinfo
 
 
 def test_no_address(net: Net) -> None:
@@ -319,19 +302,16 @@ def test_no_address(net: Net) -> None:
     assert same_as_stock(net, scenario) == ("OSError", "None", "getaddrinfo() returned empty list")
 
 
-def test_a_local_address(net: Net, listening: socket.socket) -> None:
-    async def main() -> None:
-        free = socket.socket()
-        free.bind(("127.0.0.1", 0))
-        name = free.getsockname()
-        free.close()
-        transport, _ = await net.loop.create_connection(
-            Recorder, *listening.getsockname(), local_addr=name
-        )
-        assert transport.get_extra_info("sockname") == name
-        await closed(transport)
-
-    net.run(main())
+async def test_a_local_address(net: Net, listening: socket.socket) -> None:
+    free = socket.socket()
+    free.bind(("127.0.0.1", 0))
+    name = free.getsockname()
+    free.close()
+    transport, _ = await net.loop.create_connection(
+        Recorder, *listening.getsockname(), local_addr=name
+    )
+    assert transport.get_extra_info("sockname") == name
+    await closed(transport)
 
 
 def test_a_local_address_in_use(net: Net, listening: socket.socket) -> None:
@@ -363,117 +343,86 @@ def test_a_local_address_of_the_other_family(net: Net, listening: socket.socket)
 
 
 @pytest.mark.parametrize("make", [tcp_pair, unix_pair])
-def test_a_given_socket(net: Net, make: Any) -> None:
-    async def main() -> None:
-        sock, peer = make()
-        sock.setblocking(True)
-        number = sock.fileno()
-        transport, protocol = await net.loop.create_connection(Recorder, sock=sock)
-        assert transport.get_extra_info("socket").fileno() == number
-        assert sock.gettimeout() == 0
-        peer.send(b"x")
-        await until(lambda: protocol.received)
-        await closed(transport, peer)
-        assert sock.fileno() == -1
-
-    net.run(main())
+async def test_a_given_socket(net: Net, make: Any) -> None:
+    sock, peer = make()
+    sock.setblocking(True)
+    number = sock.fileno()
+    transport, protocol = await net.loop.create_connection(Recorder, sock=sock)
+    assert transport.get_extra_info("socket").fileno() == number
+    assert sock.gettimeout() == 0
+    peer.send(b"x")
+    await until(lambda: protocol.received)
+    await closed(transport, peer)
+    assert sock.fileno() == -1
 
 
-def test_a_factory_that_fails(net: Net) -> None:
-    async def main() -> None:
-        sock, peer = tcp_pair()
+async def test_a_factory_that_fails(net: Net) -> None:
+    sock, peer = tcp_pair()
 
-        def factory() -> Recorder:
-            raise LookupError("no protocol")
+    def factory() -> Recorder:
+        raise LookupError("no protocol")
 
-        with pytest.raises(LookupError, match="no protocol"):
-            await net.loop.create_connection(factory, sock=sock)
-        sock.close()
-        peer.close()
-
-    net.run(main())
+    with pytest.raises(LookupError, match="no protocol"):
+        await net.loop.create_connection(factory, sock=sock)
+    sock.close()
+    peer.close()
 
 
 @pytest.mark.skipif(not LOOKS, reason="this version does not look")
-def test_a_descriptor_that_a_transport_has(net: Net) -> None:
+async def test_a_descriptor_that_a_transport_has(net: Net) -> None:
     """A second transport on one descriptor is refused, by the versions that look."""
-
-    async def main() -> None:
-        sock, peer = tcp_pair()
-        transport, _ = await net.loop.create_connection(Recorder, sock=sock)
-        number = sock.fileno()
-        spare = os.dup(number)
-        copy = socket.socket(fileno=number)
-        with pytest.raises(RuntimeError, match=r"^File descriptor .* is used by transport <"):
-            await net.loop.create_connection(Recorder, sock=copy)
-        if copy.detach() == -1:  # closed for the failure, by the versions that do that
-            os.dup2(spare, number)
-        os.close(spare)
-        await closed(transport, peer)
-
-    net.run(main())
+    sock, peer = tcp_pair()
+    transport, _ = await net.loop.create_connection(Recorder, sock=sock)
+    number = sock.fileno()
+    spare = os.dup(number)
+    copy = socket.socket(fileno=number)
+    with pytest.raises(RuntimeError, match=r"^File descriptor .* is used by transport <"):
+        await net.loop.create_connection(Recorder, sock=copy)
+    if copy.detach() == -1:  # closed for the failure, by the versions that do that
+        os.dup2(spare, number)
+    os.close(spare)
+    await closed(transport, peer)
 
 
 @pytest.mark.parametrize("after", range(8))
-def test_cancelled_after_so_many_turns(net: Net, listening: socket.socket, after: int) -> None:
+async def test_cancelled_after_so_many_turns(
+    net: Net, listening: socket.socket, after: int
+) -> None:
     """It is connected or cancelled; either way nothing stays but what was returned."""
+    for host in ("127.0.0.1", "localhost"):
+        connecting = net.loop.create_connection(Recorder, host, listening.getsockname()[1])
+        if made := await cancelled_after(after, connecting):
+            await closed(made[0])
+    await turns(5)
 
-    async def main() -> None:
-        for host in ("127.0.0.1", "localhost"):
-            connecting = asyncio.ensure_future(
-                net.loop.create_connection(Recorder, host, listening.getsockname()[1])
-            )
-            await turns(after)
-            connecting.cancel()
-            try:
-                transport, _ = await connecting
-            except asyncio.CancelledError:
-                pass
-            else:
-                await closed(transport)
+
+async def test_cancelled_while_it_hangs(net: Net) -> None:
+    with Unreachable() as hanging:
+        connecting = asyncio.ensure_future(net.loop.create_connection(Recorder, *hanging.address))
         await turns(5)
-
-    net.run(main())
-
-
-def test_cancelled_while_it_hangs(net: Net) -> None:
-    async def main() -> None:
-        with Unreachable() as hanging:
-            connecting = asyncio.ensure_future(
-                net.loop.create_connection(Recorder, *hanging.address)
-            )
-            await turns(5)
-            assert not connecting.done()
-            connecting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await connecting
-
-    net.run(main())
+        assert not connecting.done()
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
 
 
-def test_timed_out(net: Net) -> None:
-    async def main() -> None:
-        with Unreachable() as hanging:
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.02):
-                    await net.loop.create_connection(Recorder, *hanging.address)
-
-    net.run(main())
+async def test_timed_out(net: Net) -> None:
+    with Unreachable() as hanging:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await net.loop.create_connection(Recorder, *hanging.address)
 
 
 @pytest.mark.parametrize("make", [tcp_pair, unix_pair])
-def test_an_accepted_socket(net: Net, make: Any) -> None:
-    async def main() -> None:
-        sock, peer = make()
-        transport, protocol = await net.loop.connect_accepted_socket(Recorder, sock)
-        assert protocol.calls == ["made"]
-        peer.send(b"x")
-        await until(lambda: protocol.received)
-        transport.write(b"y")
-        assert await receive(peer, 1) == b"y"
-        await closed(transport, peer)
-
-    net.run(main())
+async def test_an_accepted_socket(net: Net, make: Any) -> None:
+    sock, peer = make()
+    transport, protocol = await net.loop.connect_accepted_socket(Recorder, sock)
+    assert protocol.calls == ["made"]
+    peer.send(b"x")
+    await until(lambda: protocol.received)
+    transport.write(b"y")
+    assert await receive(peer, 1) == b"y"
+    await closed(transport, peer)
 
 
 @pytest.mark.parametrize(
@@ -491,15 +440,12 @@ def test_what_is_refused_of_an_accepted_one(net: Net, keywords: dict[str, Any]) 
     sock.close()
 
 
-def test_many_at_once(net: Net, listening: socket.socket) -> None:
-    async def main() -> None:
-        listening.listen(200)
-        pairs = await asyncio.gather(
-            *(net.loop.create_connection(Recorder, *listening.getsockname()) for _ in range(100))
-        )
-        names = {transport.get_extra_info("sockname") for transport, _ in pairs}
-        assert len(names) == 100
-        for transport, _ in pairs:
-            await closed(transport)
-
-    net.run(main())
+async def test_many_at_once(net: Net, listening: socket.socket) -> None:
+    listening.listen(200)
+    pairs = await asyncio.gather(
+        *(net.loop.create_connection(Recorder, *listening.getsockname()) for _ in range(100))
+    )
+    names = {transport.get_extra_info("sockname") for transport, _ in pairs}
+    assert len(names) == 100
+    for transport, _ in pairs:
+        await closed(transport)

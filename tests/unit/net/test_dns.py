@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import random
 import socket
@@ -135,22 +134,6 @@ def check(net: Net, questions: list[Question]) -> None:
     net.run(main())
 
 
-def test_usual_literals(net: Net) -> None:
-    check(
-        net,
-        list(
-            itertools.product(
-                HOSTS[:-1],
-                [80, "80", None],
-                [0, socket.AF_INET, socket.AF_INET6],
-                [0, socket.SOCK_STREAM, socket.SOCK_DGRAM],
-                [0, socket.IPPROTO_TCP],
-                [0],
-            )
-        ),
-    )
-
-
 def test_every_host_with_every_flag(net: Net) -> None:
     check(
         net,
@@ -209,46 +192,32 @@ def test_combinations_by_chance(net: Net, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["family", "type", "proto", "flags"])
-@pytest.mark.parametrize("value", [None, "0", 1.5, 1 << 40, object])
-def test_numbers_that_are_none(net: Net, name: str, value: Any) -> None:
-    async def main() -> None:
-        given = {"family": 0, "type": 0, "proto": 0, "flags": 0} | {name: value}
-        question = ("127.0.0.1", 80, *given.values())
-        assert await looped(net.loop, question) == plain(question)
-
-    net.run(main())
+@pytest.mark.parametrize("value", [None, "0", 1.5, 1 << 40, -(1 << 70), 99, object])
+async def test_numbers_that_are_none(net: Net, name: str, value: Any) -> None:
+    given = {"family": 0, "type": 0, "proto": 0, "flags": 0} | {name: value}
+    question = ("127.0.0.1", 80, *given.values())
+    assert await looped(net.loop, question) == plain(question)
 
 
-def test_members_of_enums(net: Net) -> None:
-    async def main() -> None:
-        ((family, type_, proto, name, address),) = await net.loop.getaddrinfo(
-            "127.0.0.1", 80, type=1
-        )
-        assert family is socket.AF_INET
-        assert type_ is socket.SOCK_STREAM
-        assert (proto, name, address) == (6, "", ("127.0.0.1", 80))
-
-    net.run(main())
+async def test_members_of_enums(net: Net) -> None:
+    ((family, type_, proto, name, address),) = await net.loop.getaddrinfo("127.0.0.1", 80, type=1)
+    assert family is socket.AF_INET
+    assert type_ is socket.SOCK_STREAM
+    assert (proto, name, address) == (6, "", ("127.0.0.1", 80))
 
 
-def test_an_answer_is_the_callers_own(net: Net) -> None:
-    async def main() -> None:
-        first = await net.loop.getaddrinfo("127.0.0.1", 80)
-        first.clear()
-        assert await net.loop.getaddrinfo("127.0.0.1", 80) == socket.getaddrinfo("127.0.0.1", 80)
-
-    net.run(main())
+async def test_an_answer_is_the_callers_own(net: Net) -> None:
+    first = await net.loop.getaddrinfo("127.0.0.1", 80)
+    first.clear()
+    assert await net.loop.getaddrinfo("127.0.0.1", 80) == socket.getaddrinfo("127.0.0.1", 80)
 
 
-def test_the_zone_of_an_ipv6_address_is_kept(net: Net) -> None:
-    async def main() -> None:
-        index = socket.if_nametoindex("lo")
-        for zone in ("lo", str(index)):
-            for address in await net.loop.getaddrinfo(f"fe80::1%{zone}", 80):
-                assert address[4][3] == index
-                assert address[4][0].startswith("fe80::1")
-
-    net.run(main())
+async def test_the_zone_of_an_ipv6_address_is_kept(net: Net) -> None:
+    index = socket.if_nametoindex("lo")
+    for zone in ("lo", str(index)):
+        for address in await net.loop.getaddrinfo(f"fe80::1%{zone}", 80):
+            assert address[4][3] == index
+            assert address[4][0].startswith("fe80::1")
 
 
 class Resolver:
@@ -271,21 +240,17 @@ ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))]
 @pytest.mark.parametrize(
     "host", ["name.invalid", b"name.invalid", "localhost", "n\u00e4me.invalid"]
 )
-def test_names_are_asked_of_the_current_resolver(
+async def test_names_are_asked_of_the_current_resolver(
     net: Net, monkeypatch: pytest.MonkeyPatch, host: Any
 ) -> None:
     """Also of one that a test or a plug-in has put in its place; in a thread of the executor."""
     resolver = Resolver(lambda: ANSWER)
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
-
-    async def main() -> None:
-        assert await net.loop.getaddrinfo(host, "http") is ANSWER
-        got = await net.loop.getaddrinfo(
-            host, 80, family=socket.AF_INET, type=socket.SOCK_STREAM, proto=6, flags=1
-        )
-        assert got is ANSWER
-
-    net.run(main())
+    assert await net.loop.getaddrinfo(host, "http") is ANSWER
+    got = await net.loop.getaddrinfo(
+        host, 80, family=socket.AF_INET, type=socket.SOCK_STREAM, proto=6, flags=1
+    )
+    assert got is ANSWER
     assert resolver.asked == [
         (host, "http", 0, 0, 0, 0),
         (host, 80, socket.AF_INET, socket.SOCK_STREAM, 6, 1),
@@ -296,64 +261,53 @@ def test_names_are_asked_of_the_current_resolver(
 @pytest.mark.parametrize(
     "error", [socket.gaierror(-2, "no"), LookupError("odd"), UnicodeError("x")]
 )
-def test_errors_of_the_resolver(
+async def test_errors_of_the_resolver(
     net: Net, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail() -> Any:
         raise error
 
     monkeypatch.setattr(socket, "getaddrinfo", Resolver(fail))
-
-    async def main() -> None:
-        for asking in (
-            net.loop.getaddrinfo("name.invalid", 80),
-            net.loop.create_connection(Recorder, "name.invalid", 80),
-            net.loop.create_server(Recorder, "name.invalid", 80),
-            net.loop.create_datagram_endpoint(
-                asyncio.DatagramProtocol, remote_addr=("name.invalid", 80)
-            ),
-        ):
-            with pytest.raises(type(error)) as caught:
-                await asking
-            assert caught.value is error
-
-    net.run(main())
+    for asking in (
+        net.loop.getaddrinfo("name.invalid", 80),
+        net.loop.create_connection(Recorder, "name.invalid", 80),
+        net.loop.create_server(Recorder, "name.invalid", 80),
+        net.loop.create_datagram_endpoint(
+            asyncio.DatagramProtocol, remote_addr=("name.invalid", 80)
+        ),
+    ):
+        with pytest.raises(type(error)) as caught:
+            await asking
+        assert caught.value is error
 
 
-def test_connections_by_name_ask_the_current_resolver(
+async def test_connections_by_name_ask_the_current_resolver(
     net: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            name = listening.getsockname()
-            resolver = Resolver(lambda: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", name)])
-            monkeypatch.setattr(socket, "getaddrinfo", resolver)
-            transport, _ = await net.loop.create_connection(Recorder, "name.invalid", 80)
-            await closed(transport)
-            assert resolver.asked == [("name.invalid", 80, 0, socket.SOCK_STREAM, 0, 0)]
-
-    net.run(main())
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        name = listening.getsockname()
+        resolver = Resolver(lambda: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", name)])
+        monkeypatch.setattr(socket, "getaddrinfo", resolver)
+        transport, _ = await net.loop.create_connection(Recorder, "name.invalid", 80)
+        await closed(transport)
+        assert resolver.asked == [("name.invalid", 80, 0, socket.SOCK_STREAM, 0, 0)]
 
 
-def test_connections_by_address_ask_nobody(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_by_address_ask_nobody(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> Any:
         raise AssertionError
 
     monkeypatch.setattr(socket, "getaddrinfo", Resolver(fail))
-
-    async def main() -> None:
-        server = await net.loop.create_server(Recorder, "127.0.0.1", 0)
-        name = server.sockets[0].getsockname()
-        transport, _ = await net.loop.create_connection(Recorder, *name)
-        await closed(transport)
-        server.close()
-        await turns(10)
-        await server.wait_closed()
-
-    net.run(main())
+    server = await net.loop.create_server(Recorder, "127.0.0.1", 0)
+    name = server.sockets[0].getsockname()
+    transport, _ = await net.loop.create_connection(Recorder, *name)
+    await closed(transport)
+    server.close()
+    await turns(10)
+    await server.wait_closed()
 
 
-def test_the_default_executor_is_used(net: Net) -> None:
+async def test_the_default_executor_is_used(net: Net) -> None:
     class Counting(ThreadPoolExecutor):
         count = 0
 
@@ -361,16 +315,13 @@ def test_the_default_executor_is_used(net: Net) -> None:
             Counting.count += 1
             return super().submit(*arguments, **keywords)
 
-    async def main() -> None:
-        net.loop.set_default_executor(Counting(1))
-        await net.loop.getaddrinfo("localhost", 80)
-        await net.loop.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST)
-
-    net.run(main())
-    assert Counting.count >= 1
+    net.loop.set_default_executor(Counting(1))
+    await net.loop.getaddrinfo("localhost", 80)
+    await net.loop.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST)
+    assert Counting.count == 2
 
 
-def test_a_cancelled_question(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_question(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
     def wait() -> Any:
@@ -378,20 +329,16 @@ def test_a_cancelled_question(net: Net, monkeypatch: pytest.MonkeyPatch) -> None
         return ANSWER
 
     monkeypatch.setattr(socket, "getaddrinfo", Resolver(wait))
-
-    async def main() -> None:
-        for asking in (
-            net.loop.getaddrinfo("name.invalid", 80),
-            net.loop.create_connection(Recorder, "name.invalid", 80),
-        ):
-            task = asyncio.ensure_future(asking)
-            await turns(3)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        go.set()
-
-    net.run(main())
+    for asking in (
+        net.loop.getaddrinfo("name.invalid", 80),
+        net.loop.create_connection(Recorder, "name.invalid", 80),
+    ):
+        task = asyncio.ensure_future(asking)
+        await turns(3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    go.set()
 
 
 def test_debug_mode_logs_names(net: Net, caplog: pytest.LogCaptureFixture) -> None:

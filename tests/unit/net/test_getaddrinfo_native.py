@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import bucle
-from tests.support import Implementation, check_script
+from tests.support import check_script
 
 HOSTS = (
     "127.0.0.1",
@@ -134,38 +134,15 @@ def test_what_is_not_plain_is_left_to_the_socket_module(loop: Any, host: Any, po
     assert shape(given) == shape(expected)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"family": 99}, {"type": "x"}, {"proto": None}, {"flags": 2**40}, {"family": -(2**70)}],
-    ids=repr,
-)
-def test_odd_options_fail_as_in_the_socket_module(loop: Any, options: Any) -> None:
-    expected = ask(socket.getaddrinfo, "127.0.0.1", 80, **options)
-    given = loop.run_until_complete(ask_loop(loop, "127.0.0.1", 80, **options))
-    assert given == expected
-
-
-def test_the_executor_is_not_made_for_a_literal() -> None:
-    loop = bucle.new_event_loop()
-    try:
-        for host in ("127.0.0.1", "::1", "fe80::1%lo", "127.0.0.1"):
-            loop.run_until_complete(loop.getaddrinfo(host, 80, flags=socket.AI_CANONNAME))
-            loop.run_until_complete(loop.getaddrinfo(host, "80"))
-        assert loop._default_executor is None
-        loop.run_until_complete(loop.getaddrinfo("localhost", 80))
-        assert loop._default_executor is not None
-    finally:
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
-
-
-def test_answers_are_not_shared(loop: Any) -> None:
-    async def main() -> None:
-        first = await loop.getaddrinfo("127.0.0.1", 80)
-        first.clear()
-        assert await loop.getaddrinfo("127.0.0.1", 80)
-
-    loop.run_until_complete(main())
+@pytest.mark.native
+def test_the_executor_is_not_made_for_a_literal(loop: Any) -> None:
+    for host in ("127.0.0.1", "::1", "fe80::1%lo", "127.0.0.1"):
+        loop.run_until_complete(loop.getaddrinfo(host, 80, flags=socket.AI_CANONNAME))
+        loop.run_until_complete(loop.getaddrinfo(host, "80"))
+    assert loop._default_executor is None
+    loop.run_until_complete(loop.getaddrinfo("localhost", 80))
+    assert loop._default_executor is not None
+    loop.run_until_complete(loop.shutdown_default_executor())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -202,19 +179,15 @@ def test_one_replaced_before_the_import_is_asked() -> None:
     assert said == "['mine', '127.0.0.1', 80]\n"
 
 
-def test_it_is_a_coroutine_function(impl: Implementation) -> None:
-    loop = impl.new_loop()
-    try:
-        assert inspect.iscoroutinefunction(loop.getaddrinfo)
-        coroutine = loop.getaddrinfo("127.0.0.1", 80)
-        assert asyncio.iscoroutine(coroutine)
-        coroutine.close()
-        text = "(host, port, *, family=0, type=0, proto=0, flags=0)"
-        assert str(inspect.signature(loop.getaddrinfo)) == text
-        with pytest.raises(TypeError, match="takes 3 positional arguments but 4 were given"):
-            loop.getaddrinfo("127.0.0.1", 80, socket.AF_INET)
-    finally:
-        loop.close()
+def test_it_is_a_coroutine_function(loop: Any) -> None:
+    assert inspect.iscoroutinefunction(loop.getaddrinfo)
+    coroutine = loop.getaddrinfo("127.0.0.1", 80)
+    assert asyncio.iscoroutine(coroutine)
+    coroutine.close()
+    text = "(host, port, *, family=0, type=0, proto=0, flags=0)"
+    assert str(inspect.signature(loop.getaddrinfo)) == text
+    with pytest.raises(TypeError, match="takes 3 positional arguments but 4 were given"):
+        loop.getaddrinfo("127.0.0.1", 80, socket.AF_INET)
 
 
 def test_debug_mode_tells_of_it(loop: Any, caplog: Any) -> None:
@@ -224,8 +197,7 @@ def test_debug_mode_tells_of_it(loop: Any, caplog: Any) -> None:
     assert any("Get address info 127.0.0.1:80" in record.message for record in caplog.records)
 
 
-def test_a_closed_loop_does_not_answer(impl: Implementation) -> None:
-    loop = impl.new_loop()
+def test_a_closed_loop_does_not_answer(loop: Any) -> None:
     loop.close()
     coroutine = loop.getaddrinfo("127.0.0.1", 80)
     with pytest.raises(RuntimeError, match="Event loop is closed"):
@@ -276,8 +248,8 @@ def test_a_subclass_may_have_its_own() -> None:
         loop.close()
 
 
-def test_nothing_is_left_behind() -> None:
-    loop = bucle.new_event_loop()
+@pytest.mark.native
+def test_nothing_is_left_behind(loop: Any) -> None:
     host, port = "198.51.100.77", 60001
 
     async def main() -> None:
@@ -285,10 +257,7 @@ def test_nothing_is_left_behind() -> None:
             await loop.getaddrinfo(host, port)
             await loop.getaddrinfo(host, port, flags=socket.AI_CANONNAME)
 
-    try:
-        loop.run_until_complete(main())
-        before = sys.getrefcount(host), sys.getrefcount(port)
-        loop.run_until_complete(main())
-        assert (sys.getrefcount(host), sys.getrefcount(port)) == before
-    finally:
-        loop.close()
+    loop.run_until_complete(main())
+    before = sys.getrefcount(host), sys.getrefcount(port)
+    loop.run_until_complete(main())
+    assert (sys.getrefcount(host), sys.getrefcount(port)) == before

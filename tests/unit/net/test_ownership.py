@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Implementation, check_script, run_script
+from tests.support import Implementation, check_script, run_script, unix_pair
 
 from .peers import (
     Net,
@@ -32,7 +32,6 @@ from .peers import (
     receive,
     tcp_pair,
     turns,
-    unix_pair,
     until,
 )
 
@@ -52,148 +51,131 @@ def all_open_still(numbers: list[int]) -> None:
 
 
 @pytest.mark.parametrize("end", ["close", "abort", "peer"])
-def test_uvloop_506_685_a_write_after_the_end_raises_nothing(net: Net, end: str) -> None:
-    async def main() -> None:
-        transport, protocol, peer = await connected(net.loop)
+async def test_uvloop_506_685_a_write_after_the_end_raises_nothing(net: Net, end: str) -> None:
+    transport, protocol, peer = await connected(net.loop)
+    if end == "peer":
+        peer.close()
+    else:
+        getattr(transport, end)()
+    for _ in range(3):
+        transport.write(b"late")
+    await until(lambda: protocol.lost)
+    for _ in range(3):
+        transport.write(b"later")
+    peer.close()
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
+async def test_uvloop_645_738_a_cancelled_create_connection_closes_its_socket_only(
+    net: Net, after: int
+) -> None:
+    """The number of the closed socket may be a stranger's by the time of any later clean-up."""
+    for _ in range(10):
+        sock, peer = tcp_pair()
+        connecting = asyncio.ensure_future(net.loop.create_connection(Recorder, sock=sock))
+        await turns(after)
+        connecting.cancel()
+        await asyncio.wait([connecting])
+        if not connecting.cancelled():
+            await closed(connecting.result()[0])
+        sock.close()
+        others = strangers()
+        del connecting, sock
+        gc.collect()
+        await turns(5)
+        all_open_still(others)
+        peer.close()
+
+
+async def test_uvloop_645_an_answer_goes_to_the_connection_that_asked(net: Net) -> None:
+    """Connections that are cancelled at any time, with numbers in use again at once."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(b"for " + line)
+        except ConnectionError:
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    name = server.sockets[0].getsockname()
+
+    async def ask(number: int) -> None:
+        reader, writer = await asyncio.open_connection(*name)
+        try:
+            for part in range(3):
+                question = b"%d.%d\n" % (number, part)
+                writer.write(question)
+                assert await reader.readline() == b"for " + question
+        finally:
+            writer.close()
+
+    for start in range(0, 60, 20):
+        tasks = [asyncio.ensure_future(ask(start + number)) for number in range(20)]
+        for number, task in enumerate(tasks):
+            if number % 2:
+                await turns(number % 5)
+                task.cancel()
+        for number, outcome in enumerate(await asyncio.gather(*tasks, return_exceptions=True)):
+            cancelled = number % 2 and isinstance(outcome, asyncio.CancelledError)
+            assert outcome is None or cancelled, outcome
+    server.close()
+    await server.wait_closed()
+    await turns(20)
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "peer"])
+async def test_uvloop_653_a_number_is_free_when_its_transport_has_ended(net: Net, end: str) -> None:
+    """'File descriptor N is used by transport' must not be said of a transport that is closed."""
+    for _ in range(5):
+        transport, protocol, peer = await connected(net.loop, kind="unix")
+        number = transport.get_extra_info("socket").fileno()
         if end == "peer":
             peer.close()
         else:
             getattr(transport, end)()
-        for _ in range(3):
-            transport.write(b"late")
-        await until(lambda: protocol.lost)
-        for _ in range(3):
-            transport.write(b"later")
-        peer.close()
-
-    net.run(main())
-
-
-@pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
-def test_uvloop_645_738_a_cancelled_create_connection_closes_its_socket_only(
-    net: Net, after: int
-) -> None:
-    """The number of the closed socket may be a stranger's by the time of any later clean-up."""
-
-    async def main() -> None:
-        for _ in range(10):
-            sock, peer = tcp_pair()
-            connecting = asyncio.ensure_future(net.loop.create_connection(Recorder, sock=sock))
-            await turns(after)
-            connecting.cancel()
-            await asyncio.wait([connecting])
-            if not connecting.cancelled():
-                await closed(connecting.result()[0])
-            sock.close()
-            others = strangers()
-            del connecting, sock
-            gc.collect()
-            await turns(5)
-            all_open_still(others)
-            peer.close()
-
-    net.run(main())
-
-
-def test_uvloop_645_an_answer_goes_to_the_connection_that_asked(net: Net) -> None:
-    """Connections that are cancelled at any time, with numbers in use again at once."""
-
-    async def main() -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                while line := await reader.readline():
-                    writer.write(b"for " + line)
-            except ConnectionError:
-                pass
-            writer.close()
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        name = server.sockets[0].getsockname()
-
-        async def ask(number: int) -> None:
-            reader, writer = await asyncio.open_connection(*name)
-            try:
-                for part in range(3):
-                    question = b"%d.%d\n" % (number, part)
-                    writer.write(question)
-                    answer = await reader.readline()
-                    assert answer in (b"for " + question, b""), answer
-            finally:
-                writer.close()
-
-        for start in range(0, 60, 20):
-            tasks = [asyncio.ensure_future(ask(start + number)) for number in range(20)]
-            for number, task in enumerate(tasks):
-                if number % 2:
-                    await turns(number % 5)
-                    task.cancel()
-            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                assert outcome is None or isinstance(outcome, asyncio.CancelledError), outcome
-        server.close()
-        await server.wait_closed()
-        await turns(20)
-
-    net.run(main())
-
-
-@pytest.mark.parametrize("end", ["close", "abort", "peer"])
-def test_uvloop_653_a_number_is_free_when_its_transport_has_ended(net: Net, end: str) -> None:
-    """'File descriptor N is used by transport' must not be said of a transport that is closed."""
-
-    async def main() -> None:
-        for _ in range(5):
-            transport, protocol, peer = await connected(net.loop, kind="unix")
-            number = transport.get_extra_info("socket").fileno()
-            if end == "peer":
-                peer.close()
-            else:
-                getattr(transport, end)()
-            await until(lambda protocol=protocol: protocol.lost)
-            pairs = [unix_pair() for _ in range(2)]
-            (again,) = [pair for pair in pairs if number in (each.fileno() for each in pair)][:1]
-            one, other = again if again[0].fileno() == number else again[::-1]
-            reading = asyncio.ensure_future(net.loop.sock_recv(one, 1))
-            await turns(3)
-            other.send(b"x")
-            assert await reading == b"x"
-            second, protocol = await net.loop.create_connection(Recorder, sock=one)
-            other.send(b"y")
-            await until(lambda protocol=protocol: protocol.received == b"y")
-            await closed(second, peer)
-            for pair in pairs:
-                for sock in pair:
-                    sock.close()
-
-    net.run(main())
+        await until(lambda protocol=protocol: protocol.lost)
+        pairs = [unix_pair() for _ in range(2)]
+        (again,) = [pair for pair in pairs if number in (each.fileno() for each in pair)][:1]
+        one, other = again if again[0].fileno() == number else again[::-1]
+        reading = asyncio.ensure_future(net.loop.sock_recv(one, 1))
+        await turns(3)
+        other.send(b"x")
+        assert await reading == b"x"
+        second, protocol = await net.loop.create_connection(Recorder, sock=one)
+        other.send(b"y")
+        await until(lambda protocol=protocol: protocol.received == b"y")
+        await closed(second, peer)
+        for pair in pairs:
+            for sock in pair:
+                sock.close()
 
 
 @pytest.mark.parametrize("method", ["connect_read_pipe", "connect_write_pipe"])
 @pytest.mark.parametrize("end", ["transport", "file", "peer"])
-def test_uvloop_763_a_pipe_is_closed_once(net: Net, method: str, end: str) -> None:
-    async def main() -> None:
-        for _ in range(5):
-            read_end, write_end = os.pipe()
-            numbers = (read_end, write_end)
-            if method == "connect_write_pipe":
-                numbers = numbers[::-1]
-            file = os.fdopen(numbers[0], "rb" if method == "connect_read_pipe" else "wb", 0)
-            transport, protocol = await getattr(net.loop, method)(Recorder, file)
-            if end == "peer":
-                os.close(numbers[1])
-            else:
-                transport.close()
-            await until(lambda protocol=protocol: protocol.lost)
-            others = strangers()
-            if end == "file":
-                file.close()
-            del transport, protocol, file
-            gc.collect()
-            await turns(3)
-            all_open_still(others)
-            if end != "peer":
-                os.close(numbers[1])
-
-    net.run(main())
+async def test_uvloop_763_a_pipe_is_closed_once(net: Net, method: str, end: str) -> None:
+    for _ in range(5):
+        read_end, write_end = os.pipe()
+        numbers = (read_end, write_end)
+        if method == "connect_write_pipe":
+            numbers = numbers[::-1]
+        file = os.fdopen(numbers[0], "rb" if method == "connect_read_pipe" else "wb", 0)
+        transport, protocol = await getattr(net.loop, method)(Recorder, file)
+        if end == "peer":
+            os.close(numbers[1])
+        else:
+            transport.close()
+        await until(lambda protocol=protocol: protocol.lost)
+        others = strangers()
+        if end == "file":
+            file.close()
+        del transport, protocol, file
+        gc.collect()
+        await turns(3)
+        all_open_still(others)
+        if end != "peer":
+            os.close(numbers[1])
 
 
 def test_uvloop_706_649_the_loop_is_closed_while_connections_end(impl: Implementation) -> None:
@@ -383,39 +365,30 @@ def test_libuv_5130_a_watched_descriptor_closed_by_others(
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
 
 
-def test_uvloop_588_start_tls_compatible(net: Net) -> None:
-    async def main() -> None:
-        for kind in ("tcp", "unix"):
-            transport, _, peer = await connected(net.loop, kind=kind)
-            assert transport._start_tls_compatible is True
-            await closed(transport, peer)
-
-    net.run(main())
+async def test_uvloop_588_start_tls_compatible(net: Net) -> None:
+    for kind in ("tcp", "unix"):
+        transport, _, peer = await connected(net.loop, kind=kind)
+        assert transport._start_tls_compatible is True
+        await closed(transport, peer)
 
 
-def test_uvloop_131_a_server_is_an_abstract_server(net: Net, tmp_path: Any) -> None:
-    async def main() -> None:
-        for making in (
-            net.loop.create_server(Recorder, "127.0.0.1", 0),
-            net.loop.create_unix_server(Recorder, str(tmp_path / "socket")),
-        ):
-            server = await making
-            assert isinstance(server, asyncio.AbstractServer)
-            server.close()
-            await server.wait_closed()
-
-    net.run(main())
-
-
-def test_uvloop_683_the_methods_of_a_server(net: Net) -> None:
-    async def main() -> None:
-        server = await net.loop.create_server(Recorder, "127.0.0.1", 0)
-        public = {name for name in dir(asyncio.Server) if not name.startswith("_")}
-        assert public <= set(dir(server))
+async def test_uvloop_131_a_server_is_an_abstract_server(net: Net, tmp_path: Any) -> None:
+    for making in (
+        net.loop.create_server(Recorder, "127.0.0.1", 0),
+        net.loop.create_unix_server(Recorder, str(tmp_path / "socket")),
+    ):
+        server = await making
+        assert isinstance(server, asyncio.AbstractServer)
         server.close()
         await server.wait_closed()
 
-    net.run(main())
+
+async def test_uvloop_683_the_methods_of_a_server(net: Net) -> None:
+    server = await net.loop.create_server(Recorder, "127.0.0.1", 0)
+    public = {name for name in dir(asyncio.Server) if not name.startswith("_")}
+    assert public <= set(dir(server))
+    server.close()
+    await server.wait_closed()
 
 
 @pytest.mark.parametrize(
@@ -434,109 +407,89 @@ def test_uvloop_406_228_561_605_every_method_and_keyword(net: Net, method: str) 
     ]
 
 
-def test_uvloop_528_a_client_of_an_abstract_socket(net: Net) -> None:
-    async def main() -> None:
-        with socket.socket(socket.AF_UNIX) as listening:
-            name = f"\0bucle-{os.getpid()}-528\0with\0nul"
-            listening.bind(name)
-            listening.listen()
-            transport, _ = await net.loop.create_unix_connection(Recorder, name)
-            assert transport.get_extra_info("peername") == name.encode()
-            await closed(transport)
-
-    net.run(main())
+async def test_uvloop_528_a_client_of_an_abstract_socket(net: Net) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        name = f"\0bucle-{os.getpid()}-528\0with\0nul"
+        listening.bind(name)
+        listening.listen()
+        transport, _ = await net.loop.create_unix_connection(Recorder, name)
+        assert transport.get_extra_info("peername") == name.encode()
+        await closed(transport)
 
 
-def test_uvloop_196_unix_datagrams_to_a_path(net: Net, tmp_path: Any) -> None:
-    async def main() -> None:
-        path = str(tmp_path / "socket")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-            receiver.bind(path)
-            transport, _ = await net.loop.create_datagram_endpoint(
-                asyncio.DatagramProtocol, family=socket.AF_UNIX
-            )
-            transport.sendto(b"to a str", path)
-            assert receiver.recv(100) == b"to a str"
-            await closed(transport)
-
-    net.run(main())
+async def test_uvloop_196_unix_datagrams_to_a_path(net: Net, tmp_path: Any) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        transport, _ = await net.loop.create_datagram_endpoint(
+            asyncio.DatagramProtocol, family=socket.AF_UNIX
+        )
+        transport.sendto(b"to a str", path)
+        assert receiver.recv(100) == b"to a str"
+        await closed(transport)
 
 
-def test_uvloop_595_the_pipe_of_a_pipe_transport(net: Net) -> None:
-    async def main() -> None:
-        read_end, write_end = os.pipe()
-        with os.fdopen(write_end, "wb", 0):
-            file = os.fdopen(read_end, "rb", 0)
-            transport, protocol = await net.loop.connect_read_pipe(Recorder, file)
-            assert transport.get_extra_info("pipe") is file
-            transport.close()
-            await until(lambda: protocol.lost)
-
-    net.run(main())
-
-
-def test_uvloop_61_watched_again_after_it_was_closed(net: Net) -> None:
-    """A number is watched, given up, closed, and comes back as another socket, many times."""
-
-    async def main() -> None:
-        for _ in range(50):
-            one, other = unix_pair()
-            seen: list[bytes] = []
-            net.loop.add_reader(one, lambda one=one, seen=seen: seen.append(one.recv(1)))
-            other.send(b"x")
-            await until(lambda seen=seen: seen)
-            net.loop.remove_reader(one)
-            one.close()
-            other.close()
-
-    net.run(main())
-
-
-def test_uvloop_471_close_closes(net: Net) -> None:
-    """Also with data that nobody has read, on either side."""
-
-    async def main() -> None:
-        transport, protocol, peer = await connected(net.loop)
-        transport.pause_reading()
-        peer.send(b"never read")
+async def test_uvloop_595_the_pipe_of_a_pipe_transport(net: Net) -> None:
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "wb", 0):
+        file = os.fdopen(read_end, "rb", 0)
+        transport, protocol = await net.loop.connect_read_pipe(Recorder, file)
+        assert transport.get_extra_info("pipe") is file
         transport.close()
         await until(lambda: protocol.lost)
-        with pytest.raises(ConnectionResetError):
-            await receive(peer)
-        peer.close()
 
-    net.run(main())
+
+async def test_uvloop_61_watched_again_after_it_was_closed(net: Net) -> None:
+    """A number is watched, given up, closed, and comes back as another socket, many times."""
+    for _ in range(50):
+        one, other = unix_pair()
+        seen: list[bytes] = []
+        net.loop.add_reader(one, lambda one=one, seen=seen: seen.append(one.recv(1)))
+        other.send(b"x")
+        await until(lambda seen=seen: seen)
+        net.loop.remove_reader(one)
+        one.close()
+        other.close()
+
+
+async def test_uvloop_471_close_closes(net: Net) -> None:
+    """Also with data that nobody has read, on either side."""
+    transport, protocol, peer = await connected(net.loop)
+    transport.pause_reading()
+    peer.send(b"never read")
+    transport.close()
+    await until(lambda: protocol.lost)
+    with pytest.raises(ConnectionResetError):
+        await receive(peer)
+    peer.close()
 
 
 # --- cancellation, closing, collection ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["sock_connect", "create_connection", "sock_accept"])
-def test_what_is_cancelled_leaves_no_descriptor_and_no_watcher(net: Net, name: str) -> None:
-    async def main() -> None:
-        with Unreachable() as hanging, socket.create_server(("127.0.0.1", 0)) as listening:
-            listening.setblocking(False)
-            await asyncio.sleep(0.001)  # what a loop opens when it first waits is no leak
-            before = descriptors().keys()
-            for _ in range(20):
-                client = socket.socket()
-                client.setblocking(False)
-                arguments: dict[str, tuple[Any, ...]] = {
-                    "sock_connect": (client, hanging.address),
-                    "create_connection": (Recorder, *hanging.address),
-                    "sock_accept": (listening,),
-                }
-                task = asyncio.ensure_future(getattr(net.loop, name)(*arguments[name]))
-                await turns(4)
-                assert not task.done()
-                task.cancel()
-                await asyncio.wait([task])
-                assert net.loop.remove_writer(client) is False
-                assert net.loop.remove_reader(listening) is False
-                client.close()
-                assert descriptors().keys() == before
-
-    net.run(main())
+async def test_what_is_cancelled_leaves_no_descriptor_and_no_watcher(net: Net, name: str) -> None:
+    with Unreachable() as hanging, socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        await asyncio.sleep(0.001)  # what a loop opens when it first waits is no leak
+        before = descriptors().keys()
+        for _ in range(20):
+            client = socket.socket()
+            client.setblocking(False)
+            arguments: dict[str, tuple[Any, ...]] = {
+                "sock_connect": (client, hanging.address),
+                "create_connection": (Recorder, *hanging.address),
+                "sock_accept": (listening,),
+            }
+            task = asyncio.ensure_future(getattr(net.loop, name)(*arguments[name]))
+            await turns(4)
+            assert not task.done()
+            task.cancel()
+            await asyncio.wait([task])
+            assert net.loop.remove_writer(client) is False
+            assert net.loop.remove_reader(listening) is False
+            client.close()
+            assert descriptors().keys() == before
 
 
 def use_and_drop(impl: Implementation, *, close: bool) -> tuple[weakref.ref[Any], list[Any]]:
@@ -615,39 +568,31 @@ def test_a_run_that_ends_with_connections_open(impl: Implementation) -> None:
     assert out == "ok\n"
 
 
-def test_an_exception_holds_no_transport(net: Net) -> None:
+async def test_an_exception_holds_no_transport(net: Net) -> None:
     """A failed connection leaves no cycle behind that keeps sockets until a collection."""
-
-    async def main() -> None:
-        sock = socket.socket()
-        sock.bind(("127.0.0.1", 0))
-        await asyncio.sleep(0.001)  # what a loop opens when it first waits is no leak
-        gc.collect()
-        gc.disable()
-        try:
-            before = descriptors().keys()
-            for _ in range(5):
-                await attempt(net.loop.create_connection(Recorder, *sock.getsockname()))
-            assert descriptors().keys() == before
-        finally:
-            gc.enable()
-        sock.close()
-
-    net.run(main())
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    await asyncio.sleep(0.001)  # what a loop opens when it first waits is no leak
+    gc.collect()
+    gc.disable()
+    try:
+        before = descriptors().keys()
+        for _ in range(5):
+            await attempt(net.loop.create_connection(Recorder, *sock.getsockname()))
+        assert descriptors().keys() == before
+    finally:
+        gc.enable()
+    sock.close()
 
 
-def test_a_socket_taken_back(net: Net) -> None:
+async def test_a_socket_taken_back(net: Net) -> None:
     """detach() of a duplicate leaves the transport its own descriptor."""
-
-    async def main() -> None:
-        transport, protocol, peer = await connected(net.loop)
-        copy = transport.get_extra_info("socket").dup()
-        await closed(transport)
-        assert protocol.lost
-        copy.setblocking(False)
-        await net.loop.sock_sendall(copy, b"still open")
-        assert await receive(peer, 10) == b"still open"
-        copy.close()
-        peer.close()
-
-    net.run(main())
+    transport, protocol, peer = await connected(net.loop)
+    copy = transport.get_extra_info("socket").dup()
+    await closed(transport)
+    assert protocol.lost
+    copy.setblocking(False)
+    await net.loop.sock_sendall(copy, b"still open")
+    assert await receive(peer, 10) == b"still open"
+    copy.close()
+    peer.close()

@@ -5,45 +5,29 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import inspect
 import socket
 from asyncio import trsock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from .peers import (
+    IPV6,
+    Factory,
     Net,
     Recorder,
-    attempt,
     closed,
+    each_of,
     fill,
-    has_ipv6,
     receive,
     same_as_stock,
     turns,
     until,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 CLOSES_CLIENTS = pytest.mark.skipif(
     not hasattr(asyncio.Server, "close_clients"), reason="this version has no close_clients"
 )
-
-
-class Noting:
-    """A factory that keeps the protocols it made."""
-
-    def __init__(self, make: Callable[[], Recorder] = Recorder) -> None:
-        self.make = make
-        self.made: list[Recorder] = []
-
-    def __call__(self) -> Recorder:
-        self.made.append(self.make())
-        return self.made[-1]
 
 
 def client_of(server: Any) -> socket.socket:
@@ -58,53 +42,47 @@ async def ended(server: Any) -> None:
     await turns(2)
 
 
-def test_serving(net: Net) -> None:
-    async def main() -> None:
-        factory = Noting()
-        server = await net.loop.create_server(factory, "127.0.0.1", 0)
-        assert isinstance(server, asyncio.AbstractServer)
-        assert isinstance(server, asyncio.Server)
-        assert server.get_loop() is net.loop
-        assert server.is_serving()
-        assert type(server.sockets) is tuple
-        (listening,) = server.sockets
-        assert isinstance(listening, trsock.TransportSocket)
-        assert listening.gettimeout() == 0
-        assert repr(server) == f"<Server sockets={server.sockets!r}>"
-        peer = client_of(server)
-        await until(lambda: factory.made)
-        (protocol,) = factory.made
-        await until(lambda: protocol.calls == ["made"])
-        assert protocol.transport.get_extra_info("peername") == peer.getsockname()
-        assert protocol.transport.get_extra_info("sockname") == peer.getpeername()
-        peer.send(b"x")
-        await until(lambda: protocol.received)
+async def test_serving(net: Net) -> None:
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0)
+    assert isinstance(server, asyncio.AbstractServer)
+    assert isinstance(server, asyncio.Server)
+    assert server.get_loop() is net.loop
+    assert server.is_serving()
+    assert type(server.sockets) is tuple
+    (listening,) = server.sockets
+    assert isinstance(listening, trsock.TransportSocket)
+    assert listening.gettimeout() == 0
+    assert repr(server) == f"<Server sockets={server.sockets!r}>"
+    peer = client_of(server)
+    await until(lambda: factory.made)
+    (protocol,) = factory.made
+    await until(lambda: protocol.calls == ["made"])
+    assert protocol.transport.get_extra_info("peername") == peer.getsockname()
+    assert protocol.transport.get_extra_info("sockname") == peer.getpeername()
+    peer.send(b"x")
+    await until(lambda: protocol.received)
+    peer.close()
+    await until(lambda: protocol.lost)
+    await ended(server)
+    assert server.sockets == ()
+    assert repr(server) == "<Server sockets=()>"
+    assert not server.is_serving()
+    assert listening.fileno() == -1
+
+
+async def test_many_clients_between_two_turns(net: Net) -> None:
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0)
+    peers = [client_of(server) for _ in range(80)]
+    for number, peer in enumerate(peers):
+        peer.send(b"%d" % number)
+    await until(lambda: len(factory.made) == 80 and all(each.received for each in factory.made))
+    assert {bytes(each.received) for each in factory.made} == {b"%d" % n for n in range(80)}
+    for peer in peers:
         peer.close()
-        await until(lambda: protocol.lost)
-        await ended(server)
-        assert server.sockets == ()
-        assert repr(server) == "<Server sockets=()>"
-        assert not server.is_serving()
-        assert listening.fileno() == -1
-
-    net.run(main())
-
-
-def test_many_clients_between_two_turns(net: Net) -> None:
-    async def main() -> None:
-        factory = Noting()
-        server = await net.loop.create_server(factory, "127.0.0.1", 0)
-        peers = [client_of(server) for _ in range(80)]
-        for number, peer in enumerate(peers):
-            peer.send(b"%d" % number)
-        await until(lambda: len(factory.made) == 80 and all(each.received for each in factory.made))
-        assert {bytes(each.received) for each in factory.made} == {b"%d" % n for n in range(80)}
-        for peer in peers:
-            peer.close()
-        await until(lambda: all(each.lost for each in factory.made))
-        await ended(server)
-
-    net.run(main())
+    await until(lambda: all(each.lost for each in factory.made))
+    await ended(server)
 
 
 def hosts(server: Any) -> set[str]:
@@ -122,21 +100,18 @@ def hosts(server: Any) -> set[str]:
         ("0.0.0.0", {"0.0.0.0"}),
     ],
 )
-def test_hosts(net: Net, host: Any, expected: set[str]) -> None:
-    async def main() -> None:
-        server = await net.loop.create_server(Recorder, host, 0)
-        assert len(server.sockets) == len(expected)
-        assert hosts(server) == expected
-        await ended(server)
-
-    net.run(main())
+async def test_hosts(net: Net, host: Any, expected: set[str]) -> None:
+    server = await net.loop.create_server(Recorder, host, 0)
+    assert len(server.sockets) == len(expected)
+    assert hosts(server) == expected
+    await ended(server)
 
 
-@pytest.mark.parametrize("host", [None, "", "localhost", ["localhost", "127.0.0.1"], "::1"])
+@pytest.mark.parametrize(
+    "host",
+    [None, "", "localhost", ["localhost", "127.0.0.1"], pytest.param("::1", marks=IPV6)],
+)
 def test_hosts_that_may_be_several(net: Net, host: Any) -> None:
-    if host == "::1" and not has_ipv6():
-        pytest.skip("no IPv6 here")
-
     async def scenario(loop: Any) -> Any:
         server = await loop.create_server(Recorder, host, 0)
         got = sorted(hosts(server))
@@ -153,28 +128,22 @@ def test_hosts_that_may_be_several(net: Net, host: Any) -> None:
 
 
 @pytest.mark.parametrize("given", [None, True, False])
-def test_reuse_address(net: Net, given: bool | None) -> None:
-    async def main() -> None:
-        server = await net.loop.create_server(Recorder, "127.0.0.1", 0, reuse_address=given)
-        option = server.sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
-        assert bool(option) is (given is not False)
-        await ended(server)
-
-    net.run(main())
+async def test_reuse_address(net: Net, given: bool | None) -> None:
+    server = await net.loop.create_server(Recorder, "127.0.0.1", 0, reuse_address=given)
+    option = server.sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    assert bool(option) is (given is not False)
+    await ended(server)
 
 
-def test_reuse_port(net: Net) -> None:
-    async def main() -> None:
-        first = await net.loop.create_server(Recorder, "127.0.0.1", 0, reuse_port=True)
-        port = first.sockets[0].getsockname()[1]
-        second = await net.loop.create_server(Recorder, "127.0.0.1", port, reuse_port=True)
-        with pytest.raises(OSError, match="ddress already in use") as caught:
-            await net.loop.create_server(Recorder, "127.0.0.1", port)
-        assert caught.value.errno == errno.EADDRINUSE
-        await ended(first)
-        await ended(second)
-
-    net.run(main())
+async def test_reuse_port(net: Net) -> None:
+    first = await net.loop.create_server(Recorder, "127.0.0.1", 0, reuse_port=True)
+    port = first.sockets[0].getsockname()[1]
+    second = await net.loop.create_server(Recorder, "127.0.0.1", port, reuse_port=True)
+    with pytest.raises(OSError, match="ddress already in use") as caught:
+        await net.loop.create_server(Recorder, "127.0.0.1", port)
+    assert caught.value.errno == errno.EADDRINUSE
+    await ended(first)
+    await ended(second)
 
 
 def test_keep_alive(net: Net) -> None:
@@ -209,7 +178,7 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("keywords", REFUSED, ids=[",".join(each) or "nothing" for each in REFUSED])
+@each_of(REFUSED)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of asyncio's own, when listen() fails
 def test_what_is_refused(net: Net, keywords: dict[str, Any]) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
@@ -241,59 +210,50 @@ def test_what_is_refused(net: Net, keywords: dict[str, Any]) -> None:
         sock.close()  # type: ignore[union-attr]
 
 
-def test_a_given_socket(net: Net) -> None:
-    async def main() -> None:
-        factory = Noting()
-        sock = socket.socket()
-        sock.bind(("127.0.0.1", 0))
-        server = await net.loop.create_server(factory, sock=sock)
-        assert sock.gettimeout() == 0
-        assert server.sockets[0].fileno() == sock.fileno()
-        with client_of(server):
-            await until(lambda: factory.made)
-        await until(lambda: factory.made[0].lost)
-        await ended(server)
-        assert sock.fileno() == -1
-
-    net.run(main())
+async def test_a_given_socket(net: Net) -> None:
+    factory = Factory()
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    server = await net.loop.create_server(factory, sock=sock)
+    assert sock.gettimeout() == 0
+    assert server.sockets[0].fileno() == sock.fileno()
+    with client_of(server):
+        await until(lambda: factory.made)
+    await until(lambda: factory.made[0].lost)
+    await ended(server)
+    assert sock.fileno() == -1
 
 
-def test_started_later(net: Net) -> None:
-    async def main() -> None:
-        factory = Noting()
-        server = await net.loop.create_server(factory, "127.0.0.1", 0, start_serving=False)
-        assert not server.is_serving()
-        name = server.sockets[0].getsockname()
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(name)
-        await server.start_serving()
-        await server.start_serving()
-        assert server.is_serving()
-        with client_of(server):
-            await until(lambda: factory.made)
-        await until(lambda: factory.made[0].lost)
-        await ended(server)
-
-    net.run(main())
+async def test_started_later(net: Net) -> None:
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0, start_serving=False)
+    assert not server.is_serving()
+    name = server.sockets[0].getsockname()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(name)
+    await server.start_serving()
+    await server.start_serving()
+    assert server.is_serving()
+    with client_of(server):
+        await until(lambda: factory.made)
+    await until(lambda: factory.made[0].lost)
+    await ended(server)
 
 
-def test_close_refuses_new_clients_and_keeps_the_old(net: Net) -> None:
-    async def main() -> None:
-        factory = Noting()
-        server = await net.loop.create_server(factory, "127.0.0.1", 0)
-        name = server.sockets[0].getsockname()
-        peer = client_of(server)
-        await until(lambda: factory.made and factory.made[0].calls)
-        server.close()
-        server.close()
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(name)
-        peer.send(b"still here")
-        await until(lambda: factory.made[0].received)
-        await closed(factory.made[0].transport, peer)
-        await server.wait_closed()
-
-    net.run(main())
+async def test_close_refuses_new_clients_and_keeps_the_old(net: Net) -> None:
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0)
+    name = server.sockets[0].getsockname()
+    peer = client_of(server)
+    await until(lambda: factory.made and factory.made[0].calls)
+    server.close()
+    server.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(name)
+    peer.send(b"still here")
+    await until(lambda: factory.made[0].received)
+    await closed(factory.made[0].transport, peer)
+    await server.wait_closed()
 
 
 def test_waiting_for_the_end(net: Net) -> None:
@@ -301,7 +261,7 @@ def test_waiting_for_the_end(net: Net) -> None:
 
     async def scenario(loop: Any) -> Any:
         said = []
-        factory = Noting()
+        factory = Factory()
         server = await loop.create_server(factory, "127.0.0.1", 0)
         early = asyncio.ensure_future(server.wait_closed())
         await turns(5)
@@ -322,121 +282,101 @@ def test_waiting_for_the_end(net: Net) -> None:
     assert said[3:] == [True, True, None, None, None]
 
 
-def test_a_cancelled_wait_for_the_end(net: Net) -> None:
-    async def main() -> None:
-        server = await net.loop.create_server(Recorder, "127.0.0.1", 0)
-        waiting = [asyncio.ensure_future(server.wait_closed()) for _ in range(3)]
-        await turns(2)
-        waiting[1].cancel()
-        await turns(2)
-        server.close()
-        await asyncio.wait(waiting)
-        assert [each.cancelled() for each in waiting] == [False, True, False]
-
-    net.run(main())
+async def test_a_cancelled_wait_for_the_end(net: Net) -> None:
+    server = await net.loop.create_server(Recorder, "127.0.0.1", 0)
+    waiting = [asyncio.ensure_future(server.wait_closed()) for _ in range(3)]
+    await turns(2)
+    waiting[1].cancel()
+    await turns(2)
+    server.close()
+    await asyncio.wait(waiting)
+    assert [each.cancelled() for each in waiting] == [False, True, False]
 
 
 @CLOSES_CLIENTS
-def test_close_clients(net: Net) -> None:
+async def test_close_clients(net: Net) -> None:
     """What they still have to send is sent."""
-
-    async def main() -> None:
-        factory = Noting()
-        server = await net.loop.create_server(factory, "127.0.0.1", 0)
-        peers = [client_of(server) for _ in range(3)]
-        await until(lambda: len(factory.made) == 3 and all(each.calls for each in factory.made))
-        sent = [fill(each.transport) for each in factory.made]
-        server.close()
-        server.close_clients()
-        server.close_clients()
-        assert all(each.transport.is_closing() for each in factory.made)
-        received = [len(await receive(peer)) for peer in peers]
-        assert sorted(received) == sorted(sent)
-        await server.wait_closed()
-        assert all(each.lost for each in factory.made)
-        for peer in peers:
-            peer.close()
-
-    net.run(main())
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0)
+    peers = [client_of(server) for _ in range(3)]
+    await until(lambda: len(factory.made) == 3 and all(each.calls for each in factory.made))
+    sent = [fill(each.transport) for each in factory.made]
+    server.close()
+    server.close_clients()
+    server.close_clients()
+    assert all(each.transport.is_closing() for each in factory.made)
+    received = [len(await receive(peer)) for peer in peers]
+    assert sorted(received) == sorted(sent)
+    await server.wait_closed()
+    assert all(each.lost for each in factory.made)
+    for peer in peers:
+        peer.close()
 
 
 @CLOSES_CLIENTS
-def test_abort_clients(net: Net) -> None:
+async def test_abort_clients(net: Net) -> None:
     """What they still have to send is dropped; a server that is not closed goes on."""
-
-    async def main() -> None:
-        factory = Noting()
-        server = await net.loop.create_server(factory, "127.0.0.1", 0)
-        peer = client_of(server)
-        await until(lambda: factory.made and factory.made[0].calls)
-        fill(factory.made[0].transport)
-        server.abort_clients()
-        assert factory.made[0].transport.get_write_buffer_size() == 0
-        await until(lambda: factory.made[0].lost)
-        peer.close()
-        with client_of(server):
-            await until(lambda: len(factory.made) == 2)
-        await until(lambda: factory.made[1].lost)
-        await ended(server)
-
-    net.run(main())
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0)
+    peer = client_of(server)
+    await until(lambda: factory.made and factory.made[0].calls)
+    fill(factory.made[0].transport)
+    server.abort_clients()
+    assert factory.made[0].transport.get_write_buffer_size() == 0
+    await until(lambda: factory.made[0].lost)
+    peer.close()
+    with client_of(server):
+        await until(lambda: len(factory.made) == 2)
+    await until(lambda: factory.made[1].lost)
+    await ended(server)
 
 
-def test_serve_forever(net: Net) -> None:
-    async def main() -> None:
-        factory = Noting()
-        server = await net.loop.create_server(factory, "127.0.0.1", 0, start_serving=False)
-        serving = asyncio.ensure_future(server.serve_forever())
-        await turns(3)
+async def test_serve_forever(net: Net) -> None:
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0, start_serving=False)
+    serving = asyncio.ensure_future(server.serve_forever())
+    await turns(3)
+    assert server.is_serving()
+    with client_of(server):
+        await until(lambda: factory.made)
+    await until(lambda: factory.made[0].lost)
+    with pytest.raises(RuntimeError) as caught:
+        await server.serve_forever()
+    text = f"server {server!r} is already being awaited on serve_forever()"
+    assert str(caught.value) == text
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert not server.is_serving()
+    assert server.sockets == ()
+    with pytest.raises(RuntimeError) as caught:
+        await server.serve_forever()
+    assert str(caught.value) == f"server {server!r} is closed"
+
+
+async def test_close_ends_serve_forever(net: Net) -> None:
+    server = await net.loop.create_server(Recorder, "127.0.0.1", 0)
+    serving = asyncio.ensure_future(server.serve_forever())
+    await turns(3)
+    server.close()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    await server.wait_closed()
+
+
+async def test_async_with(net: Net) -> None:
+    async with await net.loop.create_server(Recorder, "127.0.0.1", 0) as server:
         assert server.is_serving()
-        with client_of(server):
-            await until(lambda: factory.made)
-        await until(lambda: factory.made[0].lost)
-        with pytest.raises(RuntimeError) as caught:
-            await server.serve_forever()
-        text = f"server {server!r} is already being awaited on serve_forever()"
-        assert str(caught.value) == text
-        serving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await serving
-        assert not server.is_serving()
-        assert server.sockets == ()
-        with pytest.raises(RuntimeError) as caught:
-            await server.serve_forever()
-        assert str(caught.value) == f"server {server!r} is closed"
-
-    net.run(main())
-
-
-def test_close_ends_serve_forever(net: Net) -> None:
-    async def main() -> None:
-        server = await net.loop.create_server(Recorder, "127.0.0.1", 0)
-        serving = asyncio.ensure_future(server.serve_forever())
-        await turns(3)
-        server.close()
-        with pytest.raises(asyncio.CancelledError):
-            await serving
-        await server.wait_closed()
-
-    net.run(main())
-
-
-def test_async_with(net: Net) -> None:
-    async def main() -> None:
+    assert server.sockets == ()
+    with pytest.raises(LookupError):
         async with await net.loop.create_server(Recorder, "127.0.0.1", 0) as server:
-            assert server.is_serving()
-        assert server.sockets == ()
-        with pytest.raises(LookupError):
-            async with await net.loop.create_server(Recorder, "127.0.0.1", 0) as server:
-                raise LookupError
-        assert server.sockets == ()
-
-    net.run(main())
+            raise LookupError
+    assert server.sockets == ()
 
 
 def test_the_loop_keeps_a_server_alive(net: Net) -> None:
     async def main() -> None:
-        factory = Noting()
+        factory = Factory()
         server = await net.loop.create_server(factory, "127.0.0.1", 0)
         name = server.sockets[0].getsockname()
         del server
@@ -458,111 +398,90 @@ def test_the_loop_keeps_a_server_alive(net: Net) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio drops the accepted socket
-def test_a_factory_that_fails(net: Net) -> None:
+async def test_a_factory_that_fails(net: Net) -> None:
     """The client is sent away; in debug mode it is reported; the server goes on."""
+    fails, asked = True, 0
+    factory = Factory()
 
-    async def main() -> None:
-        fails, asked = True, 0
-        factory = Noting()
+    def sometimes() -> Recorder:
+        nonlocal asked
+        asked += 1
+        if fails:
+            raise LookupError("no protocol")
+        return factory()
 
-        def sometimes() -> Recorder:
-            nonlocal asked
-            asked += 1
-            if fails:
-                raise LookupError("no protocol")
-            return factory()
-
-        server = await net.loop.create_server(sometimes, "127.0.0.1", 0)
-        for debug in (False, True):
-            net.loop.set_debug(debug)
-            peer = client_of(server)
-            await until(lambda debug=debug: asked == 1 + debug and (net.errors or not debug))
-            await turns(3)
-            if debug:  # before the end, for what was raised keeps the socket alive
-                (context,) = net.take_errors()
-                text = "Error on transport creation for incoming connection"
-                assert context["message"] == text
-                assert isinstance(context["exception"], LookupError)
-                assert set(context) == {"message", "exception"}
-                del context
-            gc.collect()
-            assert await receive(peer) == b""
-            peer.close()
-        net.loop.set_debug(False)
-        fails = False
-        with client_of(server):
-            await until(lambda: factory.made)
-        await until(lambda: factory.made[0].lost)
-        await ended(server)
-
-    net.run(main())
+    server = await net.loop.create_server(sometimes, "127.0.0.1", 0)
+    for debug in (False, True):
+        net.loop.set_debug(debug)
+        peer = client_of(server)
+        await until(lambda debug=debug: asked == 1 + debug and (net.errors or not debug))
+        await turns(3)
+        if debug:  # before the end, for what was raised keeps the socket alive
+            (context,) = net.take_errors()
+            text = "Error on transport creation for incoming connection"
+            assert context["message"] == text
+            assert isinstance(context["exception"], LookupError)
+            assert set(context) == {"message", "exception"}
+            del context
+        gc.collect()
+        assert await receive(peer) == b""
+        peer.close()
+    net.loop.set_debug(False)
+    fails = False
+    with client_of(server):
+        await until(lambda: factory.made)
+    await until(lambda: factory.made[0].lost)
+    await ended(server)
 
 
-def test_closed_before_it_accepts(net: Net) -> None:
+async def test_closed_before_it_accepts(net: Net) -> None:
     """Clients that the kernel has accepted, but the server has not: they are sent away."""
-
-    async def main() -> None:
-        factory = Noting()
-        server = await net.loop.create_server(factory, "127.0.0.1", 0)
-        peers = [client_of(server) for _ in range(5)]
-        server.close()
-        await turns(20)
-        await server.wait_closed()
-        assert factory.made == []
-        for peer in peers:
-            with pytest.raises(ConnectionResetError):
-                await receive(peer)
-            peer.close()
-
-    net.run(main())
-
-
-def test_closed_inside_connection_made(net: Net) -> None:
-    async def main() -> None:
-        class Closing(Recorder):
-            def connection_made(self, transport: Any) -> None:
-                super().connection_made(transport)
-                server.close()
-                transport.close()
-
-        factory = Noting(Closing)
-        server = await net.loop.create_server(factory, "127.0.0.1", 0)
-        peers = [client_of(server) for _ in range(5)]
-        await until(lambda: factory.made and all(each.lost for each in factory.made))
-        await server.wait_closed()
-        for peer in peers:
-            peer.close()
-        await turns(5)
-        await until(lambda: all(each.lost for each in factory.made))
-
-    net.run(main())
-
-
-def test_a_backlog_of_one(net: Net) -> None:
-    async def main() -> None:
-        factory = Noting()
-        server = await net.loop.create_server(factory, "127.0.0.1", 0, backlog=1)
-        for count in (2, 4, 6):
-            with client_of(server), client_of(server):
-                await until(lambda count=count: len(factory.made) == count)
-        await until(lambda: all(each.lost for each in factory.made))
-        await ended(server)
-
-    net.run(main())
-
-
-def test_the_parameters_are_asyncios(net: Net) -> None:
-    stock = inspect.signature(asyncio.SelectorEventLoop.create_server)
-    ours = inspect.signature(type(net.loop).create_server)
-    assert list(ours.parameters) == list(stock.parameters)
-    assert callable(getattr(net.loop, "_start_serving", None))
-    assert callable(getattr(net.loop, "_stop_serving", None))
-
-
-def test_an_attempt_to_serve_on_a_closed_loop(net: Net) -> None:
-    async def main() -> Any:
-        return await net.loop.create_server(Recorder, "127.0.0.1", 0, start_serving=False)
-
-    server = net.run(main())
-    assert net.loop.run_until_complete(attempt(server.start_serving())) is None
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0)
+    peers = [client_of(server) for _ in range(5)]
     server.close()
+    await turns(20)
+    await server.wait_closed()
+    assert factory.made == []
+    for peer in peers:
+        with pytest.raises(ConnectionResetError):
+            await receive(peer)
+        peer.close()
+
+
+async def test_closed_inside_connection_made(net: Net) -> None:
+    class Closing(Recorder):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            server.close()
+            transport.close()
+
+    factory = Factory(Closing)
+    server = await net.loop.create_server(factory, "127.0.0.1", 0)
+    peers = [client_of(server) for _ in range(5)]
+    await until(lambda: factory.made and all(each.lost for each in factory.made))
+    await server.wait_closed()
+    for peer in peers:
+        peer.close()
+    await turns(5)
+    await until(lambda: all(each.lost for each in factory.made))
+
+
+async def test_a_backlog_of_one(net: Net) -> None:
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0, backlog=1)
+    for count in (2, 4, 6):
+        with client_of(server), client_of(server):
+            await until(lambda count=count: len(factory.made) == count)
+    await until(lambda: all(each.lost for each in factory.made))
+    await ended(server)
+
+
+def test_a_closed_loop_serves_nobody(net: Net) -> None:
+    server = net.run(net.loop.create_server(Recorder, "127.0.0.1", 0, start_serving=False))
+    (listening,) = server.sockets
+    net.close()
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
+        server.start_serving().send(None)
+    server.close()
+    assert listening.fileno() == -1

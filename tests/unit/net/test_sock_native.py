@@ -1,4 +1,4 @@
-"""The sock_* methods: the call first, then waiting; nothing is lost or left by a cancelled one."""
+"""The sock_* methods: what they take, when they wait, and whose overridden methods they call."""
 
 from __future__ import annotations
 
@@ -7,58 +7,21 @@ import asyncio
 import contextlib
 import os
 import socket
-import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import bucle
-from tests.support import Implementation, collect, outcome
-from tests.unit.net.socks import READERS, drain, fill, run, turn, watched
+from tests.support import collect, outcome, turn
+from tests.unit.net.socks import drain, fill, run, watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 def shown(value: Any) -> str:
     """Name a parameter alike in every process: the repr of a view has an address."""
     return type(value).__name__ if isinstance(value, memoryview) else repr(value)
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    yield left, right
-    left.close()
-    right.close()
-
-
-@pytest.fixture
-def datagrams() -> Iterator[tuple[socket.socket, socket.socket]]:
-    left, right = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-    for sock in (left, right):
-        sock.bind(("127.0.0.1", 0))
-        sock.setblocking(False)
-    yield left, right
-    left.close()
-    right.close()
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    sock.listen(8)
-    sock.setblocking(False)
-    yield sock
-    sock.close()
-
-
-@pytest.fixture(params=READERS)
-def reader(request: pytest.FixtureRequest) -> tuple[Any, Any]:
-    return READERS[request.param]
 
 
 def test_what_is_there_is_read_at_once(loop: Any, pair: Any, reader: Any) -> None:
@@ -82,13 +45,6 @@ def test_what_comes_later_is_waited_for(loop: Any, pair: Any, reader: Any) -> No
     turn(loop)
     assert watched(loop, left) == 0
     assert loop.remove_reader(left) is False
-
-
-def test_the_end_is_read(loop: Any, pair: Any) -> None:
-    left, right = pair
-    right.close()
-    assert run(loop, loop.sock_recv(left, 10)) == b""
-    assert run(loop, loop.sock_recv_into(left, bytearray(1))) == 0
 
 
 @pytest.mark.parametrize("size", [0, -1, "x", None, 2**80, True, 1.5])
@@ -136,7 +92,7 @@ def test_small_data_go_at_once(loop: Any, pair: Any, data: Any) -> None:
     assert drain(right) == bytes(data)
 
 
-@pytest.mark.parametrize("data", ["text", None, 7, memoryview(b"abcd")[::2]], ids=shown)
+@pytest.mark.parametrize("data", ["text", None, 7, ["x"], memoryview(b"abcd")[::2]], ids=shown)
 def test_data_that_cannot_be_sent(loop: Any, pair: Any, data: Any) -> None:
     with pytest.raises((TypeError, BufferError)) as expected:
         pair[0].send(data)
@@ -165,10 +121,10 @@ def test_much_data_go_in_parts(loop: Any, pair: Any, kind: Callable[[bytes], Any
     assert watched(loop, left, right) == 0
 
 
-def test_items_of_several_bytes_are_all_sent(pair: Any) -> None:
+@pytest.mark.native
+def test_items_of_several_bytes_are_all_sent(loop: Any, pair: Any) -> None:
     # asyncio counts items where the socket counts bytes: it sends a part, or never ends.
     left, right = pair
-    loop = bucle.new_event_loop()
     data = array.array("I", range(300_000))
 
     async def main() -> bytes:
@@ -179,10 +135,7 @@ def test_items_of_several_bytes_are_all_sent(pair: Any) -> None:
         await sending
         return bytes(got)
 
-    try:
-        assert run(loop, main()) == data.tobytes()
-    finally:
-        loop.close()
+    assert run(loop, main()) == data.tobytes()
 
 
 def test_data_that_wait_cannot_be_resized(loop: Any, pair: Any) -> None:
@@ -199,97 +152,6 @@ def test_data_that_wait_cannot_be_resized(loop: Any, pair: Any) -> None:
     del task
     collect()
     data.extend(b"more")
-
-
-def test_datagrams(loop: Any, datagrams: Any) -> None:
-    left, right = datagrams
-    address = right.getsockname()
-    task = loop.create_task(loop.sock_recvfrom(right, 100))
-    turn(loop, 2)
-    assert run(loop, loop.sock_sendto(left, b"one", address)) == 3
-    assert run(loop, task) == (b"one", left.getsockname())
-    buffer = bytearray(10)
-    task = loop.create_task(loop.sock_recvfrom_into(right, buffer))
-    turn(loop, 2)
-    assert run(loop, loop.sock_sendto(left, b"", address)) == 0
-    assert run(loop, task) == (0, left.getsockname())
-    assert run(loop, loop.sock_sendto(left, b"three", address)) == 5
-    assert run(loop, loop.sock_recv(right, 2)) == b"th"
-    with pytest.raises(TypeError):
-        run(loop, loop.sock_sendto(left, "text", address))
-    assert watched(loop, left, right) == 0
-
-
-def test_sendto_waits(loop: Any) -> None:
-    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    with left, right, contextlib.suppress(FileNotFoundError):
-        left.setblocking(False)
-        right.setblocking(False)
-        name = b"\0bucle-test-" + os.urandom(8)
-        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        with receiver:
-            receiver.bind(name)
-            sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            with sender:
-                sender.setblocking(False)
-                sender.connect(name)  # so that writability is the receiver's room
-                with contextlib.suppress(BlockingIOError):
-                    while True:
-                        sender.send(b"x")
-                task = loop.create_task(loop.sock_sendto(sender, b"later", name))
-                turn(loop, 3)
-                assert not task.done()
-                receiver.setblocking(False)
-                drain(receiver)
-                assert run(loop, task) == 5
-                assert receiver.recv(10) == b"later"
-
-
-def test_errors_come_as_they_are(loop: Any, pair: Any) -> None:
-    left, right = pair
-    right.close()
-    with pytest.raises(BrokenPipeError):
-        run(loop, loop.sock_sendall(left, b"x"))
-    left.close()
-    for coroutine in (loop.sock_recv(left, 1), loop.sock_sendall(left, b"x")):
-        with pytest.raises(OSError, match="Bad file descriptor") as raised:
-            run(loop, coroutine)
-        assert raised.value.errno == 9
-
-
-def test_an_error_while_waiting(loop: Any, listener: Any) -> None:
-    client = socket.create_connection(listener.getsockname())
-    accepted, _ = run(loop, loop.sock_accept(listener))
-    with accepted:
-        task = loop.create_task(loop.sock_recv(accepted, 10))
-        turn(loop, 2)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        client.close()
-        with pytest.raises(ConnectionResetError):
-            run(loop, task)
-        turn(loop)
-        assert watched(loop, accepted) == 0
-
-
-# Connecting and accepting.
-
-
-def test_connect_and_accept(loop: Any, listener: Any) -> None:
-    async def main() -> None:
-        accepting = asyncio.ensure_future(loop.sock_accept(listener))
-        await asyncio.sleep(0)
-        with socket.socket() as client:
-            client.setblocking(False)
-            assert await loop.sock_connect(client, listener.getsockname()) is None
-            accepted, address = await accepting
-            with accepted:
-                assert address == client.getsockname()
-                assert accepted.gettimeout() == 0
-                assert type(accepted) is socket.socket
-
-    run(loop, main())
-    turn(loop)
-    assert watched(loop, listener) == 0
 
 
 def test_connect_resolves_names(loop: Any, listener: Any) -> None:
@@ -309,81 +171,6 @@ def test_connect_resolves_names(loop: Any, listener: Any) -> None:
     options = {"family": socket.AF_INET, "type": socket.SOCK_STREAM, "proto": 0, "flags": 0}
     assert asked == [(("localhost", port), options)]
     run(loop, loop.shutdown_default_executor())
-
-
-def test_connect_fails_with_asyncios_text(loop: Any) -> None:
-    with socket.socket() as taken, socket.socket() as client:
-        taken.bind(("127.0.0.1", 0))  # bound, but it does not listen
-        client.setblocking(False)
-        address = taken.getsockname()
-        with pytest.raises(ConnectionRefusedError) as raised:
-            run(loop, loop.sock_connect(client, address))
-        assert raised.value.args == (111, f"Connect call failed {address}")
-        turn(loop)
-        assert watched(loop, client) == 0
-
-
-def test_connect_to_a_path(loop: Any, tmp_path: Any) -> None:
-    path = str(tmp_path / "socket")
-    with socket.socket(socket.AF_UNIX) as client, socket.socket(socket.AF_UNIX) as server:
-        client.setblocking(False)
-        with pytest.raises(FileNotFoundError):
-            run(loop, loop.sock_connect(client, path))
-        server.bind(path)
-        server.listen()
-        run(loop, loop.sock_connect(client, path))
-        assert client.getpeername() == path
-
-
-# What is refused, and what others override.
-
-
-def test_a_transports_descriptor_is_refused(loop: Any, pair: Any) -> None:
-    async def main() -> None:
-        transport, _ = await loop.create_connection(asyncio.Protocol, sock=pair[0])
-        for coroutine in (loop.sock_recv(pair[0], 1), loop.sock_accept(pair[0])):
-            with pytest.raises((RuntimeError, OSError)) as raised:
-                await coroutine
-            if isinstance(raised.value, RuntimeError):
-                assert "is used by transport" in str(raised.value)
-        transport.close()
-        await asyncio.sleep(0)
-
-    run(loop, main())
-
-
-CALLS: dict[str, Callable[[Any, Any], Any]] = {
-    "sock_recv": lambda loop, sock: loop.sock_recv(sock, 1),
-    "sock_recv_into": lambda loop, sock: loop.sock_recv_into(sock, bytearray(1)),
-    "sock_recvfrom": lambda loop, sock: loop.sock_recvfrom(sock, 1),
-    "sock_recvfrom_into": lambda loop, sock: loop.sock_recvfrom_into(sock, bytearray(1)),
-    "sock_sendall": lambda loop, sock: loop.sock_sendall(sock, b"x"),
-    "sock_sendto": lambda loop, sock: loop.sock_sendto(sock, b"x", ("127.0.0.1", 1)),
-    "sock_connect": lambda loop, sock: loop.sock_connect(sock, ("127.0.0.1", 1)),
-    "sock_accept": lambda loop, sock: loop.sock_accept(sock),
-}
-
-
-@pytest.fixture(params=CALLS)
-def call(request: pytest.FixtureRequest) -> Any:
-    return CALLS[request.param]
-
-
-def test_tls_sockets_are_refused(loop: Any, call: Any) -> None:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    with context.wrap_socket(socket.socket(), do_handshake_on_connect=False) as sock:
-        with pytest.raises(TypeError, match="Socket cannot be of type SSLSocket"):
-            run(loop, call(loop, sock))
-
-
-def test_debug_mode_refuses_blocking_sockets(loop: Any, call: Any) -> None:
-    loop.set_debug(True)
-    with socket.socket() as sock:
-        for timeout in (None, 1.0):
-            sock.settimeout(timeout)
-            with pytest.raises(ValueError, match="the socket must be non-blocking"):
-                run(loop, call(loop, sock))
 
 
 def test_a_time_out_of_the_sockets_own_is_waited_for(loop: Any, pair: Any) -> None:
@@ -468,23 +255,19 @@ def test_anything_that_looks_like_a_socket(loop: Any, pair: Any) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_exits_pass(impl: Implementation, pair: Any, error: type[BaseException]) -> None:
-    loop = impl.new_loop()
-    try:
-        for failures in ([error()], [BlockingIOError(), error()]):
-            duck = Duck(pair[0], *failures)
-            pair[1].send(b"data")
-            task = loop.create_task(loop.sock_recv(duck, 10))
-            with pytest.raises(error):
-                loop.run_until_complete(task)
-            if not task.done():
-                task.cancel()
-            turn(loop, 2)
-            with contextlib.suppress(BaseException):
-                task.exception()
-            drain(pair[0])
-    finally:
-        loop.close()
+def test_exits_pass(loop: Any, pair: Any, error: type[BaseException]) -> None:
+    for failures in ([error()], [BlockingIOError(), error()]):
+        duck = Duck(pair[0], *failures)
+        pair[1].send(b"data")
+        task = loop.create_task(loop.sock_recv(duck, 10))
+        with pytest.raises(error):
+            loop.run_until_complete(task)
+        if not task.done():
+            task.cancel()
+        turn(loop, 2)
+        with contextlib.suppress(BaseException):
+            task.exception()
+        drain(pair[0])
 
 
 @pytest.mark.parametrize("where", ["subclass", "instance"])

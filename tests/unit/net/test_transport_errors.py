@@ -15,6 +15,7 @@ import pytest
 
 from .peers import (
     BufferedRecorder,
+    Factory,
     Net,
     Recorder,
     attempt,
@@ -52,26 +53,23 @@ def failing(base: type[Recorder], method: str, error: type[BaseException]) -> ty
         (BufferedRecorder, "eof_received", "Fatal error: protocol.eof_received() call failed."),
     ],
 )
-def test_reading_fails(net: Net, base: type[Recorder], method: str, message: str) -> None:
-    async def main() -> None:
-        transport, protocol, peer = await connected(net.loop, failing(base, method, LookupError))
-        peer.send(b"x")
-        peer.shutdown(socket.SHUT_WR)
-        await until(lambda: protocol.lost)
-        assert isinstance(protocol.error, LookupError)
-        assert transport.is_closing()
-        (context,) = net.take_errors()
-        assert context == {
-            "message": message,
-            "exception": protocol.error,
-            "transport": transport,
-            "protocol": protocol,
-        }
-        # what was not read makes a reset of the end
-        assert await attempt(receive(peer)) == b"" or method == "get_buffer"
-        peer.close()
-
-    net.run(main())
+async def test_reading_fails(net: Net, base: type[Recorder], method: str, message: str) -> None:
+    transport, protocol, peer = await connected(net.loop, failing(base, method, LookupError))
+    peer.send(b"x")
+    peer.shutdown(socket.SHUT_WR)
+    await until(lambda: protocol.lost)
+    assert isinstance(protocol.error, LookupError)
+    assert transport.is_closing()
+    (context,) = net.take_errors()
+    assert context == {
+        "message": message,
+        "exception": protocol.error,
+        "transport": transport,
+        "protocol": protocol,
+    }
+    # what was not read makes a reset of the end
+    assert await attempt(receive(peer)) == b"" or method == "get_buffer"
+    peer.close()
 
 
 @pytest.mark.parametrize("error", [OSError, ConnectionResetError, asyncio.CancelledError])
@@ -112,96 +110,79 @@ def test_errors_of_the_system_are_logged_in_debug_mode(
     assert record.exc_info[0] is ConnectionResetError
 
 
-def test_an_empty_buffer(net: Net) -> None:
-    async def main() -> None:
-        _, protocol, peer = await connected(net.loop, lambda: BufferedRecorder(0))
-        peer.send(b"x")
-        await until(lambda: protocol.lost)
-        (context,) = net.take_errors()
-        assert context["message"] == "Fatal error: protocol.get_buffer() call failed."
-        assert isinstance(protocol.error, RuntimeError)
-        assert str(protocol.error) == "get_buffer() returned an empty buffer"
-        peer.close()
-
-    net.run(main())
+async def test_an_empty_buffer(net: Net) -> None:
+    _, protocol, peer = await connected(net.loop, lambda: BufferedRecorder(0))
+    peer.send(b"x")
+    await until(lambda: protocol.lost)
+    (context,) = net.take_errors()
+    assert context["message"] == "Fatal error: protocol.get_buffer() call failed."
+    assert isinstance(protocol.error, RuntimeError)
+    assert str(protocol.error) == "get_buffer() returned an empty buffer"
+    peer.close()
 
 
 @pytest.mark.parametrize("buffer", [b"read-only", None, 5, memoryview(b"read-only")])
-def test_what_is_no_buffer(net: Net, buffer: Any) -> None:
-    async def main() -> None:
-        _, protocol, peer = await connected(net.loop, BufferedRecorder)
-        protocol.buffer = buffer
-        peer.send(b"x")
-        await until(lambda: protocol.lost)
-        (context,) = net.take_errors()
-        assert context["message"].startswith("Fatal ")
-        assert isinstance(protocol.error, (TypeError, BufferError))
-        peer.close()
-
-    net.run(main())
+async def test_what_is_no_buffer(net: Net, buffer: Any) -> None:
+    _, protocol, peer = await connected(net.loop, BufferedRecorder)
+    protocol.buffer = buffer
+    peer.send(b"x")
+    await until(lambda: protocol.lost)
+    (context,) = net.take_errors()
+    assert context["message"].startswith("Fatal ")
+    assert isinstance(protocol.error, (TypeError, BufferError))
+    peer.close()
 
 
-def test_connection_made_fails(net: Net) -> None:
+async def test_connection_made_fails(net: Net) -> None:
     """It is reported as any callback, and the connection goes on."""
-
-    async def main() -> None:
-        made = failing(Recorder, "connection_made", LookupError)
-        transport, protocol, peer = await connected(net.loop, made)
-        (context,) = net.take_errors()
-        assert context["message"].startswith("Exception in callback ")
-        assert isinstance(context["exception"], LookupError)
-        peer.send(b"x")
-        await until(lambda: protocol.received)
-        await closed(transport, peer)
-
-    net.run(main())
+    made = failing(Recorder, "connection_made", LookupError)
+    transport, protocol, peer = await connected(net.loop, made)
+    (context,) = net.take_errors()
+    assert context["message"].startswith("Exception in callback ")
+    assert isinstance(context["exception"], LookupError)
+    peer.send(b"x")
+    await until(lambda: protocol.received)
+    await closed(transport, peer)
 
 
 @pytest.mark.parametrize("end", ["close", "abort", "peer", "reset"])
-def test_connection_lost_fails(net: Net, end: str) -> None:
-    async def main() -> None:
-        made = failing(Recorder, "connection_lost", LookupError)
-        transport, protocol, peer = await connected(net.loop, made)
-        sock = transport.get_extra_info("socket")
-        if end == "peer":
-            peer.close()
-        elif end == "reset":
-            reset(peer)
-        else:
-            getattr(transport, end)()
-        await until(lambda: sock.fileno() == -1)
-        await turns(3)
-        (context,) = net.take_errors()
-        assert context["message"].startswith("Exception in callback ")
-        assert isinstance(context["exception"], LookupError)
-        assert protocol.calls.count("lost") == 1
+async def test_connection_lost_fails(net: Net, end: str) -> None:
+    made = failing(Recorder, "connection_lost", LookupError)
+    transport, protocol, peer = await connected(net.loop, made)
+    sock = transport.get_extra_info("socket")
+    if end == "peer":
         peer.close()
-
-    net.run(main())
+    elif end == "reset":
+        reset(peer)
+    else:
+        getattr(transport, end)()
+    await until(lambda: sock.fileno() == -1)
+    await turns(3)
+    (context,) = net.take_errors()
+    assert context["message"].startswith("Exception in callback ")
+    assert isinstance(context["exception"], LookupError)
+    assert protocol.calls.count("lost") == 1
+    peer.close()
 
 
 @pytest.mark.parametrize("method", ["pause_writing", "resume_writing"])
-def test_flow_control_fails(net: Net, method: str) -> None:
+async def test_flow_control_fails(net: Net, method: str) -> None:
     """It is reported, and the connection goes on."""
-
-    async def main() -> None:
-        made = failing(Recorder, method, LookupError)
-        transport, protocol, peer = await connected(net.loop, made)
-        transport.set_write_buffer_limits(0)
-        sent = fill(transport)
-        assert len(await receive(peer, sent)) == sent
-        await until(lambda: "resume" in protocol.calls)
-        (context,) = net.take_errors()
-        assert context["message"] == f"protocol.{method}() failed"
-        assert isinstance(context["exception"], LookupError)
-        assert context["transport"] is transport
-        assert context["protocol"] is protocol
-        assert not transport.is_closing()
-        transport.write(b"more")
-        assert await receive(peer, 4) == b"more"
-        await closed(transport, peer)
-
-    net.run(main())
+    made = failing(Recorder, method, LookupError)
+    transport, protocol, peer = await connected(net.loop, made)
+    transport.set_write_buffer_limits(0)
+    sent = fill(transport)
+    assert len(await receive(peer, sent)) == sent
+    await until(lambda: "resume" in protocol.calls)
+    (context,) = net.take_errors()
+    assert context["message"] == f"protocol.{method}() failed"
+    assert isinstance(context["exception"], LookupError)
+    assert context["transport"] is transport
+    assert context["protocol"] is protocol
+    assert not transport.is_closing()
+    transport.write(b"more")
+    assert await receive(peer, 4) == b"more"
+    await closed(transport, peer)
 
 
 @EXITS
@@ -242,31 +223,21 @@ def test_an_exit_in_a_callback_leaves_the_run(
 
 
 @EXITS
-def test_an_exit_in_pause_writing_reaches_the_writer(net: Net, error: type[BaseException]) -> None:
-    async def main() -> None:
-        made = failing(Recorder, "pause_writing", error)
-        transport, _, peer = await connected(net.loop, made)
-        transport.set_write_buffer_limits(0)
-        with pytest.raises(error):
-            fill(transport)
-        await closed(transport, peer)
-
-    net.run(main())
+async def test_an_exit_in_pause_writing_reaches_the_writer(
+    net: Net, error: type[BaseException]
+) -> None:
+    made = failing(Recorder, "pause_writing", error)
+    transport, _, peer = await connected(net.loop, made)
+    transport.set_write_buffer_limits(0)
+    with pytest.raises(error):
+        fill(transport)
+    await closed(transport, peer)
 
 
 @EXITS
 def test_an_exit_in_a_servers_protocol_leaves_the_run(net: Net, error: type[BaseException]) -> None:
-    made = failing(Recorder, "data_received", error)
-    protocols: list[Recorder] = []
-
-    def factory() -> Recorder:
-        protocols.append(made())
-        return protocols[-1]
-
-    async def start() -> Any:
-        return await net.loop.create_server(factory, "127.0.0.1", 0)
-
-    server = net.run(start())
+    factory = Factory(failing(Recorder, "data_received", error))
+    server = net.run(net.loop.create_server(factory, "127.0.0.1", 0))
     peer = socket.create_connection(server.sockets[0].getsockname())
     peer.send(b"x")
     with pytest.raises(error, match="on purpose"):
@@ -274,41 +245,34 @@ def test_an_exit_in_a_servers_protocol_leaves_the_run(net: Net, error: type[Base
 
     async def finish() -> None:
         server.close()
-        await closed(protocols[0].transport, peer)
+        await closed(factory.made[0].transport, peer)
         await server.wait_closed()
 
     net.run(finish())
 
 
-def test_a_reset_is_an_error_of_the_connection(net: Net) -> None:
-    async def main() -> None:
-        transport, protocol, peer = await connected(net.loop)
-        peer.send(b"x")
-        await until(lambda: protocol.received)
-        reset(peer)
-        await until(lambda: protocol.lost)
-        assert protocol.calls == ["made", "data", "lost"]
-        assert isinstance(protocol.error, ConnectionResetError)
-        assert transport.is_closing()
-
-    net.run(main())
+async def test_a_reset_is_an_error_of_the_connection(net: Net) -> None:
+    transport, protocol, peer = await connected(net.loop)
+    peer.send(b"x")
+    await until(lambda: protocol.received)
+    reset(peer)
+    await until(lambda: protocol.lost)
+    assert protocol.calls == ["made", "data", "lost"]
+    assert isinstance(protocol.error, ConnectionResetError)
+    assert transport.is_closing()
 
 
-def test_set_protocol_to_what_is_none(net: Net) -> None:
+async def test_set_protocol_to_what_is_none(net: Net) -> None:
     """asyncio looks at nothing; what cannot be called fails when it is called."""
-
-    async def main() -> None:
-        transport, _, peer = await connected(net.loop)
-        transport.set_protocol(None)
-        assert transport.get_protocol() is None
-        peer.send(b"x")
-        await until(lambda: len(net.errors) == 2)
-        reading, losing = net.take_errors()
-        assert reading["message"] == "Fatal error: protocol.data_received() call failed."
-        assert losing["message"].startswith("Exception in callback ")
-        for context in (reading, losing):
-            assert isinstance(context["exception"], AttributeError)
-        assert transport.get_extra_info("socket").fileno() == -1
-        peer.close()
-
-    net.run(main())
+    transport, _, peer = await connected(net.loop)
+    transport.set_protocol(None)
+    assert transport.get_protocol() is None
+    peer.send(b"x")
+    await until(lambda: len(net.errors) == 2)
+    reading, losing = net.take_errors()
+    assert reading["message"] == "Fatal error: protocol.data_received() call failed."
+    assert losing["message"].startswith("Exception in callback ")
+    for context in (reading, losing):
+        assert isinstance(context["exception"], AttributeError)
+    assert transport.get_extra_info("socket").fileno() == -1
+    peer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import socket
@@ -12,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import unix_pair
+
 from .peers import (
+    Factory,
     Net,
     Recorder,
     attempt,
+    cancelled_after,
     closed,
+    said,
     same_as_stock,
     turns,
-    unix_pair,
     until,
 )
 
@@ -31,18 +36,11 @@ CLEANS_UP = (
 )
 
 
-class Serving:
+class Serving(Factory):
     """A server on a name, with the protocols that it made."""
 
-    def __init__(self) -> None:
-        self.made: list[Recorder] = []
-
-    def factory(self) -> Recorder:
-        self.made.append(Recorder())
-        return self.made[-1]
-
     async def start(self, loop: Any, *arguments: Any, **keywords: Any) -> Any:
-        return await loop.create_unix_server(self.factory, *arguments, **keywords)
+        return await loop.create_unix_server(self, *arguments, **keywords)
 
     async def exchange(self, loop: Any, name: Any) -> None:
         """One client connects, is heard and answered, and goes."""
@@ -64,73 +62,61 @@ async def end(server: Any) -> None:
 
 
 @pytest.mark.parametrize("form", [str, Path, os.fsencode])
-def test_paths(net: Net, tmp_path: Path, form: Callable[[Any], Any]) -> None:
-    async def main() -> None:
-        serving = Serving()
-        path = tmp_path / "socket"
-        server = await serving.start(net.loop, form(path))
-        assert isinstance(server, asyncio.Server)
-        (sock,) = server.sockets
-        assert sock.family == socket.AF_UNIX
-        assert sock.getsockname() == str(path)
-        await serving.exchange(net.loop, form(path))
-        await end(server)
-
-    net.run(main())
+async def test_paths(net: Net, tmp_path: Path, form: Callable[[Any], Any]) -> None:
+    serving = Serving()
+    path = tmp_path / "socket"
+    server = await serving.start(net.loop, form(path))
+    assert isinstance(server, asyncio.Server)
+    (sock,) = server.sockets
+    assert sock.family == socket.AF_UNIX
+    assert sock.getsockname() == str(path)
+    await serving.exchange(net.loop, form(path))
+    await end(server)
 
 
 @pytest.mark.parametrize("form", [str, str.encode])
-def test_abstract_names(net: Net, form: Callable[[str], Any]) -> None:
-    async def main() -> None:
-        serving = Serving()
-        name = form(f"\0bucle-{os.getpid()}-stream")
-        server = await serving.start(net.loop, name)
-        (sock,) = server.sockets
-        assert sock.getsockname() == (name if isinstance(name, bytes) else name.encode())
-        await serving.exchange(net.loop, name)
-        with pytest.raises(OSError, match="already in use"):
-            await serving.start(net.loop, name)
-        await end(server)
-        with pytest.raises(ConnectionRefusedError):
-            await net.loop.create_unix_connection(Recorder, name)
-
-    net.run(main())
+async def test_abstract_names(net: Net, form: Callable[[str], Any]) -> None:
+    serving = Serving()
+    name = form(f"\0bucle-{os.getpid()}-stream")
+    server = await serving.start(net.loop, name)
+    (sock,) = server.sockets
+    assert sock.getsockname() == (name if isinstance(name, bytes) else name.encode())
+    await serving.exchange(net.loop, name)
+    with pytest.raises(OSError, match="already in use"):
+        await serving.start(net.loop, name)
+    await end(server)
+    with pytest.raises(ConnectionRefusedError):
+        await net.loop.create_unix_connection(Recorder, name)
 
 
-def test_extra_info(net: Net, tmp_path: Path) -> None:
-    async def main() -> None:
-        serving = Serving()
-        path = str(tmp_path / "socket")
-        server = await serving.start(net.loop, path)
-        transport, _ = await net.loop.create_unix_connection(Recorder, path)
-        await until(lambda: serving.made and serving.made[0].calls)
-        accepted = serving.made[0].transport
-        assert transport.get_extra_info("peername") == path
-        assert transport.get_extra_info("sockname") == ""
-        assert accepted.get_extra_info("peername") == ""
-        assert accepted.get_extra_info("sockname") == path
-        credentials = accepted.get_extra_info("socket").getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, 12
-        )
-        assert struct.unpack("3i", credentials) == (os.getpid(), os.getuid(), os.getgid())
-        await closed(transport)
-        await until(lambda: serving.made[0].lost)
-        await end(server)
-
-    net.run(main())
+async def test_extra_info(net: Net, tmp_path: Path) -> None:
+    serving = Serving()
+    path = str(tmp_path / "socket")
+    server = await serving.start(net.loop, path)
+    transport, _ = await net.loop.create_unix_connection(Recorder, path)
+    await until(lambda: serving.made and serving.made[0].calls)
+    accepted = serving.made[0].transport
+    assert transport.get_extra_info("peername") == path
+    assert transport.get_extra_info("sockname") == ""
+    assert accepted.get_extra_info("peername") == ""
+    assert accepted.get_extra_info("sockname") == path
+    credentials = accepted.get_extra_info("socket").getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, 12
+    )
+    assert struct.unpack("3i", credentials) == (os.getpid(), os.getuid(), os.getgid())
+    await closed(transport)
+    await until(lambda: serving.made[0].lost)
+    await end(server)
 
 
-def test_a_stale_socket_is_replaced(net: Net, tmp_path: Path) -> None:
-    async def main() -> None:
-        path = str(tmp_path / "socket")
-        with socket.socket(socket.AF_UNIX) as stale:
-            stale.bind(path)
-        serving = Serving()
-        server = await serving.start(net.loop, path)
-        await serving.exchange(net.loop, path)
-        await end(server)
-
-    net.run(main())
+async def test_a_stale_socket_is_replaced(net: Net, tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+    serving = Serving()
+    server = await serving.start(net.loop, path)
+    await serving.exchange(net.loop, path)
+    await end(server)
 
 
 def test_another_file_is_not_replaced(net: Net, tmp_path: Path) -> None:
@@ -179,28 +165,22 @@ def test_what_is_left_on_disk(
         assert left is (given is False)
 
 
-def test_a_path_that_is_gone_already(net: Net, tmp_path: Path) -> None:
-    async def main() -> None:
-        path = tmp_path / "socket"
-        server = await Serving().start(net.loop, str(path))
-        path.unlink()
-        await end(server)
-        assert not path.exists()
-
-    net.run(main())
+async def test_a_path_that_is_gone_already(net: Net, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    server = await Serving().start(net.loop, str(path))
+    path.unlink()
+    await end(server)
+    assert not path.exists()
 
 
-def test_the_path_of_a_successor_is_kept(net: Net, tmp_path: Path) -> None:
-    async def main() -> None:
-        path = str(tmp_path / "socket")
-        old = await Serving().start(net.loop, path)
-        serving = Serving()
-        new = await serving.start(net.loop, path)
-        await end(old)
-        await serving.exchange(net.loop, path)
-        await end(new)
-
-    net.run(main())
+async def test_the_path_of_a_successor_is_kept(net: Net, tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    old = await Serving().start(net.loop, path)
+    serving = Serving()
+    new = await serving.start(net.loop, path)
+    await end(old)
+    await serving.exchange(net.loop, path)
+    await end(new)
 
 
 SERVER_REFUSES: list[dict[str, Any]] = [
@@ -261,78 +241,58 @@ def test_what_is_refused(net: Net, tmp_path: Path, method: str, keywords: dict[s
         sock.close()
 
 
-def test_nobody_listens(net: Net, tmp_path: Path) -> None:
-    async def main() -> None:
-        path = str(tmp_path / "socket")
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.bind(path)
-            with pytest.raises(ConnectionRefusedError):
-                await net.loop.create_unix_connection(Recorder, path)
-        with pytest.raises(FileNotFoundError):
-            await net.loop.create_unix_connection(Recorder, path + "nothing")
-
-    net.run(main())
+async def test_nobody_listens(net: Net, tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        with pytest.raises(ConnectionRefusedError):
+            await net.loop.create_unix_connection(Recorder, path)
+    with pytest.raises(FileNotFoundError):
+        await net.loop.create_unix_connection(Recorder, path + "nothing")
 
 
-def test_a_given_socket(net: Net) -> None:
-    async def main() -> None:
-        sock, peer = unix_pair()
-        sock.setblocking(True)
-        transport, protocol = await net.loop.create_unix_connection(Recorder, sock=sock)
-        assert sock.gettimeout() == 0
-        peer.send(b"x")
-        await until(lambda: protocol.received)
-        await closed(transport, peer)
-
-    net.run(main())
+async def test_a_given_socket(net: Net) -> None:
+    sock, peer = unix_pair()
+    sock.setblocking(True)
+    transport, protocol = await net.loop.create_unix_connection(Recorder, sock=sock)
+    assert sock.gettimeout() == 0
+    peer.send(b"x")
+    await until(lambda: protocol.received)
+    await closed(transport, peer)
 
 
 def test_a_full_backlog(net: Net, tmp_path: Path) -> None:
-    """connect() to it says EAGAIN: asyncio waits for room that nobody announces; cancel it."""
+    """connect() says EAGAIN: asyncio takes that for a connection, which ends as it begins."""
+    path = str(tmp_path / "socket")
 
-    async def main() -> None:
-        path = str(tmp_path / "socket")
-        listening = socket.socket(socket.AF_UNIX)
+    async def scenario(loop: Any) -> Any:
+        transport, protocol = await loop.create_unix_connection(Recorder, path)
+        await until(lambda: protocol.lost)
+        assert transport.get_extra_info("socket").fileno() == -1
+        return protocol.calls, said(protocol.error)
+
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket(socket.AF_UNIX))
         listening.bind(path)
         listening.listen(0)
-        clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]
-        for client in clients:
-            client.setblocking(False)
-            try:
+        with pytest.raises(BlockingIOError):
+            while True:
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
                 client.connect(path)
-            except BlockingIOError:
-                break
-        connecting = asyncio.ensure_future(attempt(net.loop.create_unix_connection(Recorder, path)))
-        await turns(20)
-        connecting.cancel()
-        await asyncio.wait([connecting])
-        if not connecting.cancelled() and type(connecting.result()[0]) is not str:
-            await closed(connecting.result()[0])
-        for sock in (listening, *clients):
-            sock.close()
-        await turns(2)
-
-    net.run(main())
+        calls, _ = same_as_stock(net, scenario)
+    assert calls == ["made", "lost"]
 
 
-def test_cancelled_after_so_many_turns(net: Net, tmp_path: Path) -> None:
-    async def main() -> None:
-        serving = Serving()
-        path = str(tmp_path / "socket")
-        server = await serving.start(net.loop, path)
-        for after in range(8):
-            connecting = asyncio.ensure_future(net.loop.create_unix_connection(Recorder, path))
-            await turns(after)
-            connecting.cancel()
-            try:
-                transport, _ = await connecting
-            except asyncio.CancelledError:
-                pass
-            else:
-                await closed(transport)
-        await until(lambda: all(each.lost for each in serving.made))
-        await turns(20)
-        await until(lambda: all(each.lost for each in serving.made))
-        await end(server)
-
-    net.run(main())
+async def test_cancelled_after_so_many_turns(net: Net, tmp_path: Path) -> None:
+    serving = Serving()
+    path = str(tmp_path / "socket")
+    server = await serving.start(net.loop, path)
+    for after in range(8):
+        connecting = net.loop.create_unix_connection(Recorder, path)
+        if made := await cancelled_after(after, connecting):
+            await closed(made[0])
+    await until(lambda: all(each.lost for each in serving.made))
+    await turns(20)
+    await until(lambda: all(each.lost for each in serving.made))
+    await end(server)

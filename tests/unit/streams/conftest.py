@@ -1,28 +1,11 @@
-"""`api`: the streams of a world's kind, so that each test holds for asyncio's own, too."""
+"""`transport`: one that only keeps what is done to it."""
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from tests.support import World
-
-NAMES = (
-    "StreamReader",
-    "StreamReaderProtocol",
-    "StreamWriter",
-    "open_connection",
-    "open_unix_connection",
-    "start_server",
-    "start_unix_server",
-)
-
-# Taken before anything can install(): the control must stay stock.
-STOCK = SimpleNamespace(**{name: getattr(asyncio, name) for name in NAMES})
 
 
 class Transport(asyncio.Transport):
@@ -62,21 +45,6 @@ class Transport(asyncio.Transport):
         self.calls.append("close")
         self.closing = True
         return "closed"
-
-
-def streams(*, native: bool) -> SimpleNamespace:
-    """Those of bucle, or asyncio's."""
-    if not native:
-        return STOCK
-    import bucle
-
-    return SimpleNamespace(**{name: getattr(bucle, name) for name in NAMES})
-
-
-@pytest.fixture
-def api(world: World) -> SimpleNamespace:
-    """The streams that go with the world's tasks."""
-    return streams(native=world.types.native)
 
 
 @pytest.fixture

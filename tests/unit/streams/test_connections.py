@@ -44,68 +44,52 @@ async def talk(server: Any, reader: Any, writer: Any, api: Any) -> list[Any]:
 EXPECTED = [b"one\n", b"two\n", 300_001, b""]
 
 
-def test_tcp(world: World, api: Any) -> None:
-    async def main() -> Any:
-        server = await api.start_server(echo, "127.0.0.1", 0, limit=1 << 20)
-        address = server.sockets[0].getsockname()
-        reader, writer = await api.open_connection(*address, limit=1 << 19)
-        assert reader._limit == 1 << 19
-        return await talk(server, reader, writer, api)
-
-    assert world.run(main()) == EXPECTED
+async def test_tcp(world: World, api: Any) -> None:
+    server = await api.start_server(echo, "127.0.0.1", 0, limit=1 << 20)
+    address = server.sockets[0].getsockname()
+    reader, writer = await api.open_connection(*address, limit=1 << 19)
+    assert reader._limit == 1 << 19
+    assert await talk(server, reader, writer, api) == EXPECTED
 
 
-def test_unix(world: World, api: Any, tmp_path: Path) -> None:
-    async def main() -> Any:
-        path = tmp_path / "socket"
-        server = await api.start_unix_server(echo, path, limit=1 << 20)
-        reader, writer = await api.open_unix_connection(path, limit=1 << 20)
-        return await talk(server, reader, writer, api)
-
-    assert world.run(main()) == EXPECTED
+async def test_unix(world: World, api: Any, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    server = await api.start_unix_server(echo, path, limit=1 << 20)
+    reader, writer = await api.open_unix_connection(path, limit=1 << 20)
+    assert await talk(server, reader, writer, api) == EXPECTED
 
 
-def test_a_connected_socket(world: World, api: Any) -> None:
-    async def main() -> Any:
-        left, right = socket.socketpair()
-        reader, writer = await api.open_connection(sock=left)
-        right.sendall(b"data")
-        right.close()
-        data = await reader.read()
+async def test_a_connected_socket(world: World, api: Any) -> None:
+    left, right = socket.socketpair()
+    reader, writer = await api.open_connection(sock=left)
+    right.sendall(b"data")
+    right.close()
+    data = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert data == b"data"
+
+
+async def test_a_plain_function_for_each_client(world: World, api: Any) -> None:
+    def meet(reader: Any, writer: Any) -> None:
+        writer.write(b"hello")
         writer.close()
-        await writer.wait_closed()
-        return data
 
-    assert world.run(main()) == b"data"
-
-
-def test_a_plain_function_for_each_client(world: World, api: Any) -> None:
-    async def main() -> Any:
-        def meet(reader: Any, writer: Any) -> None:
-            writer.write(b"hello")
-            writer.close()
-
-        server = await api.start_server(meet, "127.0.0.1", 0)
-        reader, writer = await api.open_connection(*server.sockets[0].getsockname())
-        data = await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
-        return data
-
-    assert world.run(main()) == b"hello"
+    server = await api.start_server(meet, "127.0.0.1", 0)
+    reader, writer = await api.open_connection(*server.sockets[0].getsockname())
+    data = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    server.close()
+    await server.wait_closed()
+    assert data == b"hello"
 
 
-def test_a_refused_connection(world: World, api: Any) -> None:
-    async def main() -> None:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            address = unused.getsockname()
+async def test_a_refused_connection(world: World, api: Any) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectionRefusedError):
-            await api.open_connection(*address)
-
-    world.run(main())
+            await api.open_connection(*unused.getsockname())
 
 
 def test_outside_of_a_loop(api: Any) -> None:
@@ -143,19 +127,16 @@ def test_subprocesses_after_install() -> None:
     assert check_script(source) == ""
 
 
-def test_pipes(world: World, api: Any) -> None:
-    async def main() -> Any:
-        left, right = socket.socketpair()
-        loop = asyncio.get_running_loop()
-        reader = api.StreamReader(loop=loop)
-        make = lambda: api.StreamReaderProtocol(reader, loop=loop)  # noqa: E731
-        transport, protocol = await loop.connect_read_pipe(make, left.makefile("rb", 0))
-        left.close()
-        right.sendall(b"line\nrest")
-        right.close()
-        got = await reader.readline(), await reader.read()
-        transport.close()
-        await protocol._get_close_waiter(None)
-        return got
-
-    assert world.run(main()) == (b"line\n", b"rest")
+async def test_pipes(world: World, api: Any) -> None:
+    left, right = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    reader = api.StreamReader(loop=loop)
+    make = lambda: api.StreamReaderProtocol(reader, loop=loop)  # noqa: E731
+    transport, protocol = await loop.connect_read_pipe(make, left.makefile("rb", 0))
+    left.close()
+    right.sendall(b"line\nrest")
+    right.close()
+    got = await reader.readline(), await reader.read()
+    transport.close()
+    await protocol._get_close_waiter(None)
+    assert got == (b"line\n", b"rest")
