@@ -90,6 +90,7 @@ inline LoopCore* loop_core(PyObject* loop) noexcept {
 
 // clock.cpp
 std::int64_t monotonic_ns() noexcept;
+bool takes_long(const LoopCore& core) noexcept; // the time since the last poll: some milliseconds
 double seconds_of(std::int64_t ns) noexcept;
 // The order of times as an int64: keys compare as the numbers do, so that timers are ordered and
 // due exactly by loop.time(), with no rounding in between. NaN comes last.

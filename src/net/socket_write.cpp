@@ -15,7 +15,9 @@
 namespace bucle::net {
 namespace {
 
-constexpr std::int64_t kGathered = std::int64_t{64} * 1024; // more than this goes out at once
+// More than this goes out at once, as does what is above eight high marks: a stream of blocks is
+// sent by a system call for eight of them.
+constexpr std::int64_t kGathered = std::int64_t{512} * 1024;
 constexpr const char* kWriteError = "Fatal write error on socket transport";
 
 // The stock method, for what it refuses: the text is that of the running version.
@@ -166,14 +168,15 @@ bool may_write(const SocketTransport& transport) noexcept {
     return !transport.eof_written && !transport.empty_waiter;
 }
 
-// What was gathered goes out in its time, or now.
+// What was gathered goes out in its time, or now: a task that works for long between its writes
+// has each sent as asyncio would.
 bool after_write(PyObject* self, SocketTransport& transport) noexcept {
     if (is_waiting_for_room(transport)) {
         return pause_protocol(self, transport);
     }
     if (static_cast<std::int64_t>(transport.buffer.size()) >
-            std::min(kGathered, transport.flow.high.bytes) ||
-        !transport.scheduler->running()) {
+            8 * std::min(kGathered / 8, transport.flow.high.bytes) ||
+        !transport.scheduler->running() || loop::takes_long(*transport.scheduler)) {
         return flush_now(self, transport);
     }
     if (!transport.flush.node.linked()) {

@@ -6,12 +6,13 @@ import asyncio
 import gc
 import os
 import socket
+import time
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from .peers import Net, Recorder, closed, connected, until
+from .peers import Net, Recorder, closed, connected, turns, until
 
 pytestmark = pytest.mark.native
 
@@ -25,6 +26,33 @@ async def test_reading_paused_and_resumed_while_it_is_made(net: Net) -> None:
     transport, protocol, peer = await connected(net.loop, Moody)
     peer.send(b"data")
     await until(lambda: protocol.received == b"data")
+    await closed(transport, peer)
+
+
+async def test_what_a_turn_writes_goes_out_together(net: Net) -> None:
+    transport, _, peer = await connected(net.loop)
+    peer.setblocking(False)
+
+    async def is_gathered() -> bool:
+        await turns(1)
+        transport.write(b"head")
+        transport.write(b"body")
+        try:
+            return peer.recv(100) == b""
+        except BlockingIOError:
+            return await net.loop.sock_recv(peer, 100) == b"headbody"
+
+    # a turn takes long where the machine stands still
+    assert any([await is_gathered() for _ in range(20)])
+    await closed(transport, peer)
+
+
+async def test_who_works_for_long_has_each_write_sent(net: Net) -> None:
+    transport, _, peer = await connected(net.loop)
+    transport.write(b"not yet, ")
+    time.sleep(0.02)
+    transport.write(b"but now")
+    assert peer.recv(100) == b"not yet, but now"
     await closed(transport, peer)
 
 
