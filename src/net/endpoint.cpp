@@ -144,16 +144,10 @@ void finalize_endpoint(PyObject* self, Endpoint& endpoint) noexcept {
         return;
     }
     const py::ErrorScope keep;
-    const py::State& state = py::state();
-    const py::Ref text = py::Ref::steal(PyUnicode_FromFormat("unclosed transport %R", self));
-    PyObject* stack[] = {text.get(), PyExc_ResourceWarning, self};
-    if (!text ||
-        !py::Ref::steal(PyObject_Vectorcall(state.warn, stack, 2, state.names.kw_source))) {
-        PyErr_WriteUnraisable(self);
-    }
+    py::warn_unclosed(self, "transport");
     stop_watching(endpoint);
     const py::Ref file = std::move(endpoint.file);
-    if (!py::call_method(file.get(), state.names.close)) {
+    if (!py::call_method(file.get(), py::names().close)) {
         PyErr_WriteUnraisable(self);
     }
 }

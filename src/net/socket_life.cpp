@@ -97,16 +97,6 @@ py::Ref context_for(const Connection& connection, bool& failed) noexcept {
                : core::copy_current_context(failed);
 }
 
-void warn_unclosed(PyObject* self) noexcept {
-    const py::State& state = py::state();
-    const py::Ref text = py::Ref::steal(PyUnicode_FromFormat("unclosed transport %R", self));
-    PyObject* stack[] = {text.get(), PyExc_ResourceWarning, self};
-    if (!text ||
-        !py::Ref::steal(PyObject_Vectorcall(state.warn, stack, 2, state.names.kw_source))) {
-        PyErr_WriteUnraisable(self);
-    }
-}
-
 // The descriptor of a transport that ends without anybody having closed it.
 void close_descriptor(PyObject* self, SocketTransport& transport) noexcept {
     (void)sockname_of(transport); // who asks later is told as well
@@ -267,7 +257,7 @@ void finalize_transport(PyObject* self) noexcept {
     if (!flush_now(self, transport)) {
         PyErr_WriteUnraisable(self);
     }
-    warn_unclosed(self);
+    py::warn_unclosed(self, "transport");
     close_descriptor(self, transport);
     const py::Ref server = std::move(transport.server);
     if (server && !tell_server(server.get(), py::names()._detach, self)) {
