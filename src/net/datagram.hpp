@@ -9,7 +9,7 @@
 #include "base/ring_queue.hpp"
 #include "net/address.hpp"
 #include "net/endpoint.hpp"
-#include "net/flow_control.hpp"
+#include "net/errors.hpp"
 
 namespace bucle::net {
 
@@ -26,6 +26,9 @@ struct Unsent {
 };
 
 struct Datagram : Endpoint {
+    static constexpr const char* kLog = kSocketLog;
+    [[nodiscard]] static bool start_reading(PyObject* self) noexcept;
+
     FlowControl flow;
     PeerCache peers;
     py::Ref address; // of the remote end, as it was given
@@ -54,7 +57,6 @@ inline Datagram& datagram_of(PyObject* self) noexcept {
 
 // datagram_read.cpp
 [[nodiscard]] bool datagram_read_ready(PyObject* self) noexcept;
-[[nodiscard]] bool start_reading_datagrams(PyObject* self, Datagram& datagram) noexcept;
 
 // datagram_write.cpp
 PyObject* datagram_sendto(py::Function&, PyObject* const* args) noexcept;

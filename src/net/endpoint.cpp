@@ -134,6 +134,24 @@ bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexce
     return closed;
 }
 
+bool pause_reading(PyObject* self, Endpoint& endpoint, const char* module) noexcept {
+    if (!endpoint.reading()) {
+        return true;
+    }
+    endpoint.paused = true;
+    unwatch_side(endpoint, loop::Side::reader);
+    return log_if_debug(self, endpoint, module, "debug", "%r pauses reading");
+}
+
+bool resume_reading(PyObject* self, Endpoint& endpoint, const char* module,
+                    bool (*start)(PyObject* self) noexcept) noexcept {
+    if (endpoint.closing || !endpoint.paused) {
+        return true;
+    }
+    endpoint.paused = false;
+    return start(self) && log_if_debug(self, endpoint, module, "debug", "%r resumes reading");
+}
+
 bool log_if_debug(PyObject* self, const Endpoint& endpoint, const char* module, const char* level,
                   const char* format) noexcept {
     return !endpoint.loop || !endpoint.core().debug() || log(module, level, format, self);

@@ -8,6 +8,7 @@
 
 #include "loop/loop.hpp"
 #include "loop/readiness.hpp"
+#include "net/flow_control.hpp"
 #include "net/scratch.hpp"
 #include "py/function.hpp"
 
@@ -70,6 +71,11 @@ void unwatch_side(Endpoint& endpoint, loop::Side side) noexcept;
 // Tells the protocol, closes the file, drops the loop. False with an error set.
 [[nodiscard]] bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexcept;
 
+// False with an error set. `start` watches the reading side.
+[[nodiscard]] bool pause_reading(PyObject* self, Endpoint& endpoint, const char* module) noexcept;
+[[nodiscard]] bool resume_reading(PyObject* self, Endpoint& endpoint, const char* module,
+                                  bool (*start)(PyObject* self) noexcept) noexcept;
+
 // A line of the log if the loop is in debug mode.
 [[nodiscard]] bool log_if_debug(PyObject* self, const Endpoint& endpoint, const char* module,
                                 const char* level, const char* format) noexcept;
@@ -82,7 +88,16 @@ PyObject* extra_info(const Endpoint& endpoint, PyObject* name, PyObject* fallbac
 
 int set_size(std::size_t& size, PyObject* value) noexcept; // as a property's setter
 
-// Methods and properties of a transport with fields T.
+inline PyObject* none_if(bool ok) noexcept {
+    return ok ? py::new_ref(Py_None) : nullptr;
+}
+
+constexpr PyGetSetDef attribute(const char* name, getter get, setter set = nullptr) noexcept {
+    return {name, get, set, nullptr, nullptr};
+}
+
+// Methods and properties of a transport with fields T. T::start_reading(self) watches the reading
+// side if it may be watched now; T::kLog is the module whose logger is told.
 template <class T>
 struct EndpointSlots {
     static PyObject* get_extra_info(py::Function&, PyObject* const* args) noexcept {
@@ -102,9 +117,33 @@ struct EndpointSlots {
         Py_RETURN_NONE;
     }
     static PyObject* call_connection_lost(py::Function&, PyObject* const* args) noexcept {
-        return lose_connection(args[0], endpoint_of<T>(args[0]), args[1]) ? py::new_ref(Py_None)
-                                                                          : nullptr;
+        return none_if(lose_connection(args[0], endpoint_of<T>(args[0]), args[1]));
     }
+    static PyObject* pause_reading(py::Function&, PyObject* const* args) noexcept {
+        return none_if(net::pause_reading(args[0], endpoint_of<T>(args[0]), T::kLog));
+    }
+    static PyObject* resume_reading(py::Function&, PyObject* const* args) noexcept {
+        return none_if(
+            net::resume_reading(args[0], endpoint_of<T>(args[0]), T::kLog, T::start_reading));
+    }
+    static PyObject* start_reading(PyObject* self, PyObject*) noexcept {
+        return none_if(T::start_reading(self));
+    }
+    // Of every transport; those that read have more.
+    static constexpr py::FunctionRow kFunctions[] = {
+        {"get_extra_info", get_extra_info},
+        {"is_closing", is_closing},
+        {"get_protocol", get_protocol},
+        {"set_protocol", set_protocol},
+        {"_call_connection_lost", call_connection_lost},
+        {nullptr, nullptr},
+    };
+    static inline PyMethodDef kMethods[] = {
+        {"_start_reading", start_reading, METH_NOARGS,
+         "_start_reading($self, /)\n--\n\n"
+         "Begin to watch for what can be read, after connection_made()."},
+        {nullptr, nullptr, 0, nullptr},
+    };
 
     template <py::Ref Endpoint::* Field>
     static PyObject* get_ref(PyObject* self, void*) noexcept {
@@ -131,6 +170,23 @@ struct EndpointSlots {
     }
     static int set_max_size(PyObject* self, PyObject* value, void*) noexcept {
         return set_size(endpoint_of<T>(self).max_size, value);
+    }
+    static FlowControl& flow(PyObject* self) noexcept { return endpoint_of<T>(self).flow; }
+
+    static constexpr PyGetSetDef kLoop = attribute("_loop", get_ref<&Endpoint::loop>);
+    static constexpr PyGetSetDef kProtocol =
+        attribute("_protocol", get_ref<&Endpoint::protocol>, set_ref<&Endpoint::protocol>);
+    static constexpr PyGetSetDef kExtra =
+        attribute("_extra", get_ref<&Endpoint::extra>, set_ref<&Endpoint::extra>);
+    static constexpr PyGetSetDef kClosing = attribute("_closing", get_flag<&Endpoint::closing>);
+    static constexpr PyGetSetDef kPaused = attribute("_paused", get_flag<&Endpoint::paused>);
+    static constexpr PyGetSetDef kConnLost = attribute("_conn_lost", get_conn_lost);
+    static constexpr PyGetSetDef kMaxSizeRow = attribute("max_size", get_max_size, set_max_size);
+    static constexpr PyGetSetDef file_row(const char* name) noexcept {
+        return attribute(name, get_ref<&Endpoint::file>, set_ref<&Endpoint::file>);
+    }
+    static constexpr PyGetSetDef fd_row(const char* name) noexcept {
+        return attribute(name, get_fd);
     }
 };
 

@@ -20,7 +20,8 @@ constexpr std::size_t round_up(std::size_t size, std::size_t align) noexcept {
 } // namespace
 
 PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recipe,
-                                  PyType_Slot* slots, std::size_t own_size, std::size_t own_align,
+                                  const py::FunctionRow* common, PyType_Slot* slots,
+                                  std::size_t own_size, std::size_t own_align,
                                   std::size_t* offset) noexcept {
     const char* const short_name = std::strrchr(recipe.name, '.') + 1;
     const py::Ref base = import_class("asyncio.transports", recipe.base);
@@ -49,7 +50,6 @@ PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recip
     }
     *slot++ = {Py_tp_doc, const_cast<char*>(recipe.doc)};
     *slot++ = {Py_tp_members, members};
-    *slot++ = {Py_tp_methods, recipe.methods};
     *slot++ = {Py_tp_getset, recipe.getset};
     *slot = {0, nullptr};
     const py::TypeRecipe type_recipe = {recipe.name,
@@ -66,7 +66,8 @@ PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recip
     const py::Ref repr = type == nullptr
                              ? py::Ref()
                              : py::Ref::steal(PyObject_GetAttrString(stock.get(), "__repr__"));
-    if (!repr || !py::add_functions(type, stock.get(), recipe.functions) ||
+    if (!repr || !py::add_functions(type, stock.get(), common) ||
+        !py::add_functions(type, stock.get(), recipe.functions) ||
         PyObject_SetAttrString(reinterpret_cast<PyObject*>(type), "__repr__", repr.get()) < 0 ||
         PyModule_AddObjectRef(module, short_name, reinterpret_cast<PyObject*>(type)) < 0) {
         return nullptr;

@@ -16,8 +16,7 @@ struct TransportRecipe {
     const char* second_base;
     const char* stock_module; // where asyncio's own transport of the kind is
     const char* stock;
-    const py::FunctionRow* functions;
-    PyMethodDef* methods; // what has no twin
+    const py::FunctionRow* functions; // beside those of EndpointSlots
     PyGetSetDef* getset;
 };
 
@@ -62,20 +61,23 @@ struct TransportSlots {
 
 // Makes the type and adds it to the module. Null with an error set.
 PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recipe,
-                                  PyType_Slot* slots, std::size_t own_size, std::size_t own_align,
+                                  const py::FunctionRow* common, PyType_Slot* slots,
+                                  std::size_t own_size, std::size_t own_align,
                                   std::size_t* offset) noexcept;
 
 template <class T>
 PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recipe) noexcept {
     using S = TransportSlots<T>;
     PyType_Slot slots[10] = {
+        {Py_tp_methods, EndpointSlots<T>::kMethods},
         {Py_tp_traverse, reinterpret_cast<void*>(S::traverse)},
         {Py_tp_clear, reinterpret_cast<void*>(S::clear)},
         {Py_tp_finalize, reinterpret_cast<void*>(S::finalize)},
         {Py_tp_dealloc, reinterpret_cast<void*>(S::dealloc)},
         {0, nullptr},
     };
-    return make_transport_type(module, recipe, slots, sizeof(T), alignof(T), &endpoint_offset<T>);
+    return make_transport_type(module, recipe, EndpointSlots<T>::kFunctions, slots, sizeof(T),
+                               alignof(T), &endpoint_offset<T>);
 }
 
 // Puts native functions on the type of the loop; their twins are those of a class of asyncio's.
