@@ -120,7 +120,7 @@ bool keep_unsent(PyObject* self, Datagram& datagram, PyObject* data, PyObject* a
 }
 
 bool check_data(PyObject* data) noexcept {
-    if (PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data)) [[likely]] {
+    if (is_bytes_like(data)) [[likely]] {
         return true;
     }
     const py::Ref name =

@@ -99,7 +99,7 @@ PyObject* resume_reading(PyObject* self, PyObject*) noexcept {
         Py_RETURN_NONE;
     }
     transport.paused = false;
-    return none_if(start_reading(self, transport) &&
+    return none_if(start_reading(transport) &&
                    (!in_debug(transport) || log(kSocketLog, "debug", "%r resumes reading", self)));
 }
 

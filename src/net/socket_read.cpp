@@ -182,7 +182,7 @@ bool begin(PyObject* self, SocketTransport& transport) noexcept {
         ok = core::report_failed_callback(*transport.scheduler, made ? made.get() : self, self);
     }
     py::Ref raised = ok ? py::Ref() : py::compat::take_exception();
-    if (transport.loop && !start_reading(self, transport)) {
+    if (transport.loop && !start_reading(transport)) {
         keep_first(raised);
     }
     if (!tell_waiter(transport)) {
@@ -208,12 +208,11 @@ bool read_ready(PyObject* self) noexcept {
     return transport.buffered ? read_into_protocol(self, transport) : read_data(self, transport);
 }
 
-bool start_reading(PyObject* self, SocketTransport& transport) noexcept {
+bool start_reading(SocketTransport& transport) noexcept {
     if (!transport.can_read()) {
         return true;
     }
     const int fd = descriptor_of(transport);
-    (void)self;
     return fd < 0
                ? py::raise_os_error(EBADF)
                : loop::watch(*transport.scheduler, fd, loop::Side::reader, transport.reader.get());

@@ -95,7 +95,7 @@ void finalize_transport(PyObject* self) noexcept;
 
 // socket_read.cpp
 [[nodiscard]] bool read_ready(PyObject* self) noexcept;
-[[nodiscard]] bool start_reading(PyObject* self, SocketTransport& transport) noexcept;
+[[nodiscard]] bool start_reading(SocketTransport& transport) noexcept;
 void stop_reading(SocketTransport& transport) noexcept;
 
 // socket_write.cpp

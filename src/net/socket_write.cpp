@@ -224,16 +224,12 @@ bool flush_now(PyObject* self, SocketTransport& transport) noexcept {
 
 PyObject* write(PyObject* self, PyObject* data) noexcept {
     SocketTransport& transport = transport_of(self);
-    py::Ref bytes;
-    if (PyBytes_CheckExact(data)) [[likely]] {
-        bytes = py::Ref::borrow(data);
-    } else if (!PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
+    if (!is_bytes_like(data)) [[unlikely]] {
         return refuse(self, "write", data);
-    } else {
-        bytes = py::Ref::steal(PyBytes_FromObject(data));
-        if (!bytes) {
-            return nullptr;
-        }
+    }
+    py::Ref bytes = immutable(data);
+    if (!bytes) {
+        return nullptr;
     }
     if (!may_write(transport)) [[unlikely]] {
         return py::raise_runtime_error(transport.eof_written

@@ -136,7 +136,7 @@ PyObject* write_method(py::Function&, PyObject* const* args) noexcept {
     PyObject* const self = args[0];
     PyObject* const data = args[1];
     WritePipe& pipe = pipe_of(self);
-    if (!PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
+    if (!is_bytes_like(data)) {
         const py::Ref text = py::Ref::steal(PyObject_Repr(data));
         if (text) {
             PyErr_SetObject(PyExc_AssertionError, text.get());
