@@ -222,13 +222,6 @@ bool find_family(Datagram& datagram, PyObject* sock) noexcept {
     return true;
 }
 
-// asyncio's table of who has which descriptor.
-bool enter_table(PyObject* self, const Datagram& datagram) noexcept {
-    const py::Ref table = py::get_attr(datagram.loop.get(), py::names()._transports);
-    const py::Ref fd = table ? py::Ref::steal(PyLong_FromLong(datagram.fd)) : py::Ref();
-    return fd && PyObject_SetItem(table.get(), fd.get(), self) == 0;
-}
-
 // loop._make_datagram_transport(sock, protocol, address=None, waiter=None, extra=None). Where
 // asyncio refuses the descriptor of another transport, the function has an extra.
 PyObject* make(py::Function& function, PyObject* const* args) noexcept {
@@ -250,7 +243,8 @@ PyObject* make(py::Function& function, PyObject* const* args) noexcept {
     datagram.address = args[3] == Py_None ? py::Ref() : py::Ref::borrow(args[3]);
     const int has_address = PyObject_IsTrue(args[3]);
     datagram.has_address = has_address > 0;
-    return has_address >= 0 && find_family(datagram, sock) && enter_table(self.get(), datagram) &&
+    return has_address >= 0 && find_family(datagram, sock) &&
+                   (datagram.fd < 0 || loop::claim_fd(datagram.core(), datagram.fd, self.get())) &&
                    announce(self.get(), datagram, true, args[4])
                ? self.release()
                : nullptr;

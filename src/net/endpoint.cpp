@@ -59,11 +59,18 @@ void unwatch_side(Endpoint& endpoint, loop::Side side) noexcept {
     loop::disown(readiness.get());
 }
 
+void give_up_fd(PyObject* self, Endpoint& endpoint) noexcept {
+    if (endpoint.loop) {
+        loop::release_fd(endpoint.core(), endpoint.fd, self);
+    }
+}
+
 namespace {
 
-void stop_watching(Endpoint& endpoint) noexcept {
+void leave_fd(PyObject* self, Endpoint& endpoint) noexcept {
     unwatch_side(endpoint, loop::Side::reader);
     unwatch_side(endpoint, loop::Side::writer);
+    give_up_fd(self, endpoint);
 }
 
 } // namespace
@@ -115,7 +122,7 @@ bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexce
     const py::Ref protocol = endpoint.protocol.clone();
     if (protocol && !py::call_method(protocol.get(), names.connection_lost, error)) {
         py::Ref raised = py::compat::take_exception();
-        stop_watching(endpoint);
+        leave_fd(self, endpoint);
         const py::Ref file = std::move(endpoint.file);
         if (file && !py::call_method(file.get(), names.close)) {
             py::raise_chained(py::compat::take_exception(), std::move(raised));
@@ -126,7 +133,7 @@ bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexce
         endpoint.loop.reset();
         return false;
     }
-    stop_watching(endpoint);
+    leave_fd(self, endpoint);
     const py::Ref file = std::move(endpoint.file);
     const bool closed = !file || py::call_method(file.get(), names.close);
     endpoint.protocol.reset();
@@ -163,7 +170,7 @@ void finalize_endpoint(PyObject* self, Endpoint& endpoint) noexcept {
     }
     const py::ErrorScope keep;
     py::warn_unclosed(self, "transport");
-    stop_watching(endpoint);
+    leave_fd(self, endpoint);
     const py::Ref file = std::move(endpoint.file);
     if (!py::call_method(file.get(), py::names().close)) {
         PyErr_WriteUnraisable(self);

@@ -52,6 +52,9 @@ T& endpoint_of(PyObject* self) noexcept {
 [[nodiscard]] bool set_up(Endpoint& endpoint, PyObject* loop, PyObject* protocol,
                           PyObject* extra) noexcept;
 
+// Ends loop::claim_fd(), of which the loop keeps no more than the address of the transport.
+void give_up_fd(PyObject* self, Endpoint& endpoint) noexcept;
+
 // Watches the reading or the writing side. Only meanwhile is there a Readiness, which holds the
 // transport: one that is not watched and that nobody else holds ends at once, as in asyncio. False
 // with an error set.

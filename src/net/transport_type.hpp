@@ -42,6 +42,7 @@ struct TransportSlots {
         return py::visit_type(self, visit, arg);
     }
     static int clear(PyObject* self) noexcept {
+        give_up_fd(self, endpoint_of<T>(self));
         endpoint_of<T>(self).clear();
         py::compat::clear_instance_dict(self);
         return 0;
