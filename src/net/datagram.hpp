@@ -37,6 +37,7 @@ struct Datagram : Endpoint {
     base::Growable<Packet> held;
     base::RingQueue<Unsent> unsent;
     std::size_t unsent_size = 0;
+    std::size_t max_size = kMaxSize;
     const Packet* delivering = nullptr;
     int family = 0;
     unsigned batch = 1; // how many packets to ask for

@@ -293,6 +293,7 @@ bool make_datagram_type(PyObject* module) noexcept {
     recipe.stock_module = kModule;
     recipe.stock = kStock;
     recipe.functions = kFunctions;
+    recipe.methods = Slots::kMethods;
     recipe.getset = kAttributes;
     if (!find_rules(state)) {
         return false;

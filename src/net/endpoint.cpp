@@ -30,10 +30,15 @@ void Endpoint::clear() noexcept {
     }
 }
 
+void Endpoint::stop_reading() noexcept {
+    unwatch_side(*this, loop::Side::reader);
+}
+
 bool set_up(Endpoint& endpoint, PyObject* loop, PyObject* protocol, PyObject* extra) noexcept {
     bool failed = false;
     endpoint.context = core::copy_current_context(failed);
     endpoint.extra = extra == Py_None ? py::Ref::steal(PyDict_New()) : py::Ref::borrow(extra);
+    endpoint.scheduler = loop::loop_core(loop);
     endpoint.loop = py::Ref::borrow(loop);
     endpoint.protocol = protocol == Py_None ? py::Ref() : py::Ref::borrow(protocol);
     return !failed && endpoint.extra;
@@ -45,7 +50,11 @@ bool watch_side(PyObject* self, Endpoint& endpoint, loop::Side side, loop::OnRea
     if (!readiness) {
         readiness = loop::make_readiness(self, notify, name);
     }
-    return readiness && loop::watch(endpoint.core(), endpoint.fd, side, readiness.get());
+    if (readiness && loop::watch(endpoint.core(), endpoint.fd, side, readiness.get())) {
+        return true;
+    }
+    readiness.reset();
+    return false;
 }
 
 void unwatch_side(Endpoint& endpoint, loop::Side side) noexcept {
@@ -65,15 +74,11 @@ void give_up_fd(PyObject* self, Endpoint& endpoint) noexcept {
     }
 }
 
-namespace {
-
 void leave_fd(PyObject* self, Endpoint& endpoint) noexcept {
     unwatch_side(endpoint, loop::Side::reader);
     unwatch_side(endpoint, loop::Side::writer);
     give_up_fd(self, endpoint);
 }
-
-} // namespace
 
 bool schedule(Endpoint& endpoint, PyObject* callback, PyObject* first, PyObject* second) noexcept {
     const py::Ref loop = endpoint.loop.clone();
@@ -139,24 +144,6 @@ bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexce
     endpoint.protocol.reset();
     endpoint.loop.reset();
     return closed;
-}
-
-bool pause_reading(PyObject* self, Endpoint& endpoint, const char* module) noexcept {
-    if (!endpoint.reading()) {
-        return true;
-    }
-    endpoint.paused = true;
-    unwatch_side(endpoint, loop::Side::reader);
-    return log_if_debug(self, endpoint, module, "debug", "%r pauses reading");
-}
-
-bool resume_reading(PyObject* self, Endpoint& endpoint, const char* module,
-                    bool (*start)(PyObject* self) noexcept) noexcept {
-    if (endpoint.closing || !endpoint.paused) {
-        return true;
-    }
-    endpoint.paused = false;
-    return start(self) && log_if_debug(self, endpoint, module, "debug", "%r resumes reading");
 }
 
 bool log_if_debug(PyObject* self, const Endpoint& endpoint, const char* module, const char* level,

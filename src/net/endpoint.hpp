@@ -1,9 +1,11 @@
-// Endpoint: what the datagram and the pipe transports share: who owns the descriptor, when it is
-// watched, how connection_made() and connection_lost() are called.
+// Endpoint: what the transports share: fields, watching, methods; and how connection_made() and
+// connection_lost() are called by datagram and pipe transports. What the socket transport does in
+// its own way are overloads of the same names, for its fields.
 //
 // Invariants: `file`, the Python socket or pipe, is the descriptor's only owner; it is taken out
-// before it is closed, so that it is closed once. connection_lost() is scheduled once. After it the
-// loop, the protocol and the file are null, and every method does nothing.
+// before it is closed, so that it is closed once. (socket_transport.hpp says how a connection's is
+// owned.) connection_lost() is scheduled once. After it the loop, the protocol and the file are
+// null, and every method does nothing.
 #pragma once
 
 #include "loop/loop.hpp"
@@ -15,11 +17,8 @@
 namespace bucle::net {
 
 struct Endpoint {
-    // First, since the type says where they stand (transport_type.cpp).
-    PyObject* dict = nullptr;
-    PyObject* weakrefs = nullptr;
-
-    py::Ref loop;
+    loop::LoopCore* scheduler = nullptr; // of `loop`
+    py::Ref loop;                        // null: connection_lost() was called
     py::Ref protocol;
     py::Ref extra;
     py::Ref context; // null: an empty one
@@ -27,14 +26,14 @@ struct Endpoint {
     py::Ref reader;            // Readiness
     py::Ref writer;            // made when something had to wait
     std::size_t conn_lost = 0; // asyncio's: writes after the loss are counted here, too
-    std::size_t max_size = kMaxSize;
     int fd = -1;
     bool closing = false;
     bool paused = false;
     bool loss_scheduled = false;
 
-    loop::LoopCore& core() const noexcept { return *loop::loop_core(loop.get()); }
+    loop::LoopCore& core() const noexcept { return *scheduler; }
     bool reading() const noexcept { return !closing && !paused; }
+    void stop_reading() noexcept;
 
     int visit(visitproc visitor, void* arg) const noexcept;
     void clear() noexcept;
@@ -54,6 +53,7 @@ T& endpoint_of(PyObject* self) noexcept {
 
 // Ends loop::claim_fd(), of which the loop keeps no more than the address of the transport.
 void give_up_fd(PyObject* self, Endpoint& endpoint) noexcept;
+void leave_fd(PyObject* self, Endpoint& endpoint) noexcept; // neither claimed nor watched any more
 
 // Watches the reading or the writing side. Only meanwhile is there a Readiness, which holds the
 // transport: one that is not watched and that nobody else holds ends at once, as in asyncio. False
@@ -74,11 +74,6 @@ void unwatch_side(Endpoint& endpoint, loop::Side side) noexcept;
 // Tells the protocol, closes the file, drops the loop. False with an error set.
 [[nodiscard]] bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexcept;
 
-// False with an error set. `start` watches the reading side.
-[[nodiscard]] bool pause_reading(PyObject* self, Endpoint& endpoint, const char* module) noexcept;
-[[nodiscard]] bool resume_reading(PyObject* self, Endpoint& endpoint, const char* module,
-                                  bool (*start)(PyObject* self) noexcept) noexcept;
-
 // A line of the log if the loop is in debug mode.
 [[nodiscard]] bool log_if_debug(PyObject* self, const Endpoint& endpoint, const char* module,
                                 const char* level, const char* format) noexcept;
@@ -88,6 +83,11 @@ void finalize_endpoint(PyObject* self, Endpoint& endpoint) noexcept;
 
 // endpoint.extra.get(name, default)
 PyObject* extra_info(const Endpoint& endpoint, PyObject* name, PyObject* fallback) noexcept;
+
+[[nodiscard]] inline bool change_protocol(Endpoint& endpoint, PyObject* protocol) noexcept {
+    endpoint.protocol = py::Ref::borrow(protocol);
+    return true;
+}
 
 int set_size(std::size_t& size, PyObject* value) noexcept; // as a property's setter
 
@@ -116,18 +116,28 @@ struct EndpointSlots {
         return py::value_or_none(endpoint_of<T>(args[0]).protocol.get());
     }
     static PyObject* set_protocol(py::Function&, PyObject* const* args) noexcept {
-        endpoint_of<T>(args[0]).protocol = py::Ref::borrow(args[1]);
-        Py_RETURN_NONE;
+        return none_if(change_protocol(endpoint_of<T>(args[0]), args[1]));
     }
     static PyObject* call_connection_lost(py::Function&, PyObject* const* args) noexcept {
         return none_if(lose_connection(args[0], endpoint_of<T>(args[0]), args[1]));
     }
     static PyObject* pause_reading(py::Function&, PyObject* const* args) noexcept {
-        return none_if(net::pause_reading(args[0], endpoint_of<T>(args[0]), T::kLog));
+        T& endpoint = endpoint_of<T>(args[0]);
+        if (!endpoint.reading()) {
+            Py_RETURN_NONE;
+        }
+        endpoint.paused = true;
+        endpoint.stop_reading();
+        return none_if(log_if_debug(args[0], endpoint, T::kLog, "debug", "%r pauses reading"));
     }
     static PyObject* resume_reading(py::Function&, PyObject* const* args) noexcept {
-        return none_if(
-            net::resume_reading(args[0], endpoint_of<T>(args[0]), T::kLog, T::start_reading));
+        T& endpoint = endpoint_of<T>(args[0]);
+        if (endpoint.closing || !endpoint.paused) {
+            Py_RETURN_NONE;
+        }
+        endpoint.paused = false;
+        return none_if(T::start_reading(args[0]) &&
+                       log_if_debug(args[0], endpoint, T::kLog, "debug", "%r resumes reading"));
     }
     static PyObject* start_reading(PyObject* self, PyObject*) noexcept {
         return none_if(T::start_reading(self));

@@ -11,6 +11,8 @@ namespace bucle::net {
 struct ReadPipe : Endpoint {
     static constexpr const char* kLog = kPipeLog;
     [[nodiscard]] static bool start_reading(PyObject* self) noexcept;
+
+    std::size_t max_size = kMaxSize;
 };
 
 struct WritePipe : Endpoint {

@@ -130,6 +130,7 @@ bool make_read_pipe_type(PyObject* module) noexcept {
     recipe.stock_module = "asyncio.unix_events";
     recipe.stock = "_UnixReadPipeTransport";
     recipe.functions = kFunctions;
+    recipe.methods = Slots::kMethods;
     recipe.getset = kAttributes;
     py::state().read_pipe_type = make_transport_type<ReadPipe>(module, recipe);
     return py::state().read_pipe_type != nullptr &&

@@ -1,5 +1,5 @@
 // Making the types of transports: real subclasses of asyncio's abstract ones, whose methods have
-// the functions of asyncio's own transport of the kind as twins, and whose __repr__ is that one's.
+// the functions of asyncio's own transport of the kind as twins.
 #pragma once
 
 #include "net/endpoint.hpp"
@@ -12,12 +12,14 @@ namespace bucle::net {
 struct TransportRecipe {
     const char* name; // "bucle.DatagramTransport"
     const char* doc;
-    const char* base; // a class of asyncio.transports
+    const char* base; // a class of asyncio.transports; null: `stock`
     const char* second_base;
     const char* stock_module; // where asyncio's own transport of the kind is
     const char* stock;
     const py::FunctionRow* functions; // beside those of EndpointSlots
+    PyMethodDef* methods;             // what has no twin
     PyGetSetDef* getset;
+    reprfunc repr; // null: that of `stock`
 };
 
 // A bare instance; null with an error set.
@@ -70,7 +72,6 @@ template <class T>
 PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recipe) noexcept {
     using S = TransportSlots<T>;
     PyType_Slot slots[10] = {
-        {Py_tp_methods, EndpointSlots<T>::kMethods},
         {Py_tp_traverse, reinterpret_cast<void*>(S::traverse)},
         {Py_tp_clear, reinterpret_cast<void*>(S::clear)},
         {Py_tp_finalize, reinterpret_cast<void*>(S::finalize)},

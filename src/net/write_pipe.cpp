@@ -275,6 +275,7 @@ bool make_write_pipe_type(PyObject* module) noexcept {
     recipe.stock_module = "asyncio.unix_events";
     recipe.stock = "_UnixWritePipeTransport";
     recipe.functions = kFunctions;
+    recipe.methods = Slots::kMethods;
     recipe.getset = kAttributes;
     py::state().write_pipe_type = make_transport_type<WritePipe>(module, recipe);
     return py::state().write_pipe_type != nullptr &&
