@@ -145,6 +145,9 @@ py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexc
 
 bool schedule_connection_lost(PyObject* self, PyObject* exception) noexcept {
     SocketTransport& transport = transport_of(self);
+    if (!transport.loop) { // somebody has called it himself
+        return true;
+    }
     ++transport.conn_lost;
     const py::Ref callback = py::get_attr(self, py::names()._call_connection_lost);
     return callback && core::call_soon(transport.loop.get(), callback.get(),
