@@ -115,7 +115,7 @@ constexpr char kData[] = "data";
 constexpr char kWritelines[] = "writelines";
 constexpr char kListOfData[] = "list_of_data";
 
-// Two that are called for each message: the interpreter calls them without going through a Function.
+// Two that are called for each message: the interpreter calls them with no Function between.
 PyMethodDef kMethods[] = {
     {"write", py::as_method(loop::one_argument<write, kWrite, kData>),
      METH_FASTCALL | METH_KEYWORDS,

@@ -145,7 +145,7 @@ PyObject* write_method(py::Function&, PyObject* const* args) noexcept {
     }
     const int some = PyObject_IsTrue(data);
     if (some <= 0) {
-        return some < 0 ? nullptr : py::new_ref(Py_None);
+        return none_if(some == 0);
     }
     if (pipe.conn_lost != 0 || pipe.closing) {
         return none_if(
