@@ -91,8 +91,12 @@ py::Ref context_for(const Connection& connection, bool& failed) noexcept {
                : core::copy_current_context(failed);
 }
 
-// The descriptor of a transport that ends without anybody having closed it.
+// Once: a finalizer that ran after ours, as StreamWriter's, may have closed the transport, which is
+// then told the loss of its connection all the same.
 void close_descriptor(SocketTransport& transport) noexcept {
+    if (!transport.open) {
+        return;
+    }
     (void)sockname_of(transport); // who asks later is told as well
     transport.open = false;
     if (!transport.file) {
