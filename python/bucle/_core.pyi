@@ -396,6 +396,9 @@ class Loop(asyncio.AbstractEventLoop, metaclass=ABCMeta):
     async def sock_accept(self, sock: socket) -> tuple[socket, Any]: ...
 
 @final
+class SocketTransport(asyncio.transports._FlowControlMixin, asyncio.Transport): ...
+
+@final
 class DatagramTransport(asyncio.transports._FlowControlMixin, asyncio.DatagramTransport):
     max_size: int
 

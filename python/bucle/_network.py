@@ -43,7 +43,7 @@ def _ensure_fd_no_transport(self: Any, fd: Any) -> None:
         except (AttributeError, TypeError, ValueError):
             raise ValueError(f"Invalid file object: {fd!r}") from None
     transport = self._transport_of(fileno) if fileno >= 0 else None
-    transport = transport or self._transports.get(fileno)
+    transport = transport or self._made_transports.get(fileno)
     if transport and not transport.is_closing():
         raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
 

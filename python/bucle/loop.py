@@ -12,9 +12,11 @@ from __future__ import annotations
 import inspect
 import os
 import selectors
+import types
 import weakref
 from asyncio import base_events, selector_events, unix_events
 from asyncio.log import logger
+from socket import AF_UNIX
 from typing import TYPE_CHECKING, Any
 
 from . import _compat, _network, _signals
@@ -57,6 +59,20 @@ class _MadeWhenNeeded:
         return loop.__dict__.setdefault(self._name, self._factory())
 
 
+class _TransportTable(_MadeWhenNeeded):
+    """asyncio's table of who has which descriptor: native transports tell the loop instead.
+
+    Under another name it is asked for without being made: that would make the loop's dict, and
+    the interpreter specialises calls of a method only while there is none.
+    """
+
+    def __get__(self, loop: Any, owner: type[Any]) -> Any:
+        made = super().__get__(loop, owner)
+        if loop is not None:
+            loop._made_transports = made
+        return made
+
+
 class _Watched:
     """What transports ask of a loop's selector when they print themselves: is my fd polled?"""
 
@@ -76,7 +92,7 @@ def _selector(self: Loop) -> _Watched | None:
 
 def _stop_serving(self: Loop, sock: socket) -> None:
     """Close a listening socket; a Unix one that is still ours on disk is unlinked (3.13+)."""
-    inode = self._unix_server_sockets.pop(sock, None)
+    inode = self._unix_server_sockets.pop(sock, None) if sock.family == AF_UNIX else None
     path = sock.getsockname() if inode is not None else None
     self._remove_reader(sock.fileno())
     sock.close()
@@ -111,11 +127,12 @@ _OWN_METHODS: dict[str, Callable[..., Any]] = {
     **_network.METHODS,
 }
 
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     "_exception_handler": None,
     "_default_executor": None,
     "_executor_shutdown_called": False,
     "_asyncgens_shutdown_called": False,
+    "_made_transports": types.MappingProxyType({}),
 }
 
 _CONTAINERS: dict[str, Callable[[], Any]] = {
@@ -139,6 +156,7 @@ def _attach() -> None:
     native = frozenset(vars(Loop))
     attributes: dict[str, Any] = {**_borrowed_methods(), **_OWN_METHODS, **_DEFAULTS}
     attributes |= {name: _MadeWhenNeeded(name, make) for name, make in _CONTAINERS.items()}
+    attributes["_transports"] = _TransportTable("_transports", _CONTAINERS["_transports"])
     attributes["_selector"] = property(_selector)
     for name in attributes.keys() - native:
         setattr(Loop, name, attributes[name])

@@ -105,14 +105,8 @@ void finalize(PyObject* self) noexcept {
         return;
     }
     const py::ErrorScope keep;
-    const py::State& state = py::state();
-    py::Ref text = py::Ref::steal(PyUnicode_FromFormat("unclosed event loop %R", self));
-    PyObject* stack[] = {text.get(), PyExc_ResourceWarning, self};
-    if (!text ||
-        !py::Ref::steal(PyObject_Vectorcall(state.warn, stack, 2, state.names.kw_source))) {
-        PyErr_WriteUnraisable(self);
-    }
-    if (!core.running() && !py::call_method(self, state.names.close)) {
+    py::warn_unclosed(self, "event loop");
+    if (!core.running() && !py::call_method(self, py::names().close)) {
         PyErr_WriteUnraisable(self);
     }
 }

@@ -9,7 +9,7 @@
 #include "base/ring_queue.hpp"
 #include "net/address.hpp"
 #include "net/endpoint.hpp"
-#include "net/flow_control.hpp"
+#include "net/errors.hpp"
 
 namespace bucle::net {
 
@@ -26,6 +26,9 @@ struct Unsent {
 };
 
 struct Datagram : Endpoint {
+    static constexpr const char* kLog = kSocketLog;
+    [[nodiscard]] static bool start_reading(PyObject* self) noexcept;
+
     FlowControl flow;
     PeerCache peers;
     py::Ref address; // of the remote end, as it was given
@@ -34,6 +37,7 @@ struct Datagram : Endpoint {
     base::Growable<Packet> held;
     base::RingQueue<Unsent> unsent;
     std::size_t unsent_size = 0;
+    std::size_t max_size = kMaxSize;
     const Packet* delivering = nullptr;
     int family = 0;
     unsigned batch = 1; // how many packets to ask for
@@ -54,7 +58,6 @@ inline Datagram& datagram_of(PyObject* self) noexcept {
 
 // datagram_read.cpp
 [[nodiscard]] bool datagram_read_ready(PyObject* self) noexcept;
-[[nodiscard]] bool start_reading_datagrams(PyObject* self, Datagram& datagram) noexcept;
 
 // datagram_write.cpp
 PyObject* datagram_sendto(py::Function&, PyObject* const* args) noexcept;

@@ -168,7 +168,8 @@ bool datagram_read_ready(PyObject* self) noexcept {
     return deliver(datagram, packets, count);
 }
 
-bool start_reading_datagrams(PyObject* self, Datagram& datagram) noexcept {
+bool Datagram::start_reading(PyObject* self) noexcept {
+    Datagram& datagram = datagram_of(self);
     if (!datagram.loop || !datagram.reading()) {
         return true;
     }

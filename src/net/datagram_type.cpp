@@ -89,11 +89,11 @@ bool force_close(PyObject* self, Datagram& datagram, PyObject* error) noexcept {
 namespace {
 
 PyObject* abort(py::Function&, PyObject* const* args) noexcept {
-    return force_close(args[0], datagram_of(args[0]), Py_None) ? py::new_ref(Py_None) : nullptr;
+    return none_if(force_close(args[0], datagram_of(args[0]), Py_None));
 }
 
 PyObject* force_close_with(py::Function&, PyObject* const* args) noexcept {
-    return force_close(args[0], datagram_of(args[0]), args[1]) ? py::new_ref(Py_None) : nullptr;
+    return none_if(force_close(args[0], datagram_of(args[0]), args[1]));
 }
 
 PyObject* close(py::Function&, PyObject* const* args) noexcept {
@@ -115,68 +115,24 @@ PyObject* close(py::Function&, PyObject* const* args) noexcept {
     Py_RETURN_NONE;
 }
 
-PyObject* pause_reading(py::Function&, PyObject* const* args) noexcept {
-    Datagram& datagram = datagram_of(args[0]);
-    if (!datagram.reading()) {
-        Py_RETURN_NONE;
-    }
-    datagram.paused = true;
-    unwatch_side(datagram, loop::Side::reader);
-    return log_if_debug(args[0], datagram, kSocketLog, "debug", "%r pauses reading")
-               ? py::new_ref(Py_None)
-               : nullptr;
-}
-
-PyObject* resume_reading(py::Function&, PyObject* const* args) noexcept {
-    Datagram& datagram = datagram_of(args[0]);
-    if (datagram.closing || !datagram.paused) {
-        Py_RETURN_NONE;
-    }
-    datagram.paused = false;
-    return start_reading_datagrams(args[0], datagram) &&
-                   log_if_debug(args[0], datagram, kSocketLog, "debug", "%r resumes reading")
-               ? py::new_ref(Py_None)
-               : nullptr;
-}
-
-PyObject* start_reading(PyObject* self, PyObject*) noexcept {
-    return start_reading_datagrams(self, datagram_of(self)) ? py::new_ref(Py_None) : nullptr;
-}
-
 PyObject* get_write_buffer_size(py::Function&, PyObject* const* args) noexcept {
     return PyLong_FromSize_t(datagram_of(args[0]).unsent_size);
 }
 
 using Slots = EndpointSlots<Datagram>;
+using Flow = FlowSlots<Slots::flow>;
 
 const py::FunctionRow kFunctions[] = {
     {"sendto", datagram_sendto},
-    {"get_extra_info", Slots::get_extra_info},
-    {"is_closing", Slots::is_closing},
     {"is_reading", Slots::is_reading},
-    {"get_protocol", Slots::get_protocol},
-    {"set_protocol", Slots::set_protocol},
+    {"pause_reading", Slots::pause_reading},
+    {"resume_reading", Slots::resume_reading},
     {"abort", abort},
     {"close", close},
-    {"pause_reading", pause_reading},
-    {"resume_reading", resume_reading},
     {"get_write_buffer_size", get_write_buffer_size},
     {"_force_close", force_close_with},
-    {"_call_connection_lost", Slots::call_connection_lost},
     {nullptr, nullptr},
 };
-
-PyMethodDef kMethods[] = {
-    {"_start_reading", start_reading, METH_NOARGS,
-     "_start_reading($self, /)\n--\n\n"
-     "Begin to receive, after connection_made()."},
-    {nullptr, nullptr, 0, nullptr},
-};
-
-FlowControl& flow_of(PyObject* self) noexcept {
-    return datagram_of(self).flow;
-}
-using Flow = FlowSlots<flow_of>;
 
 // What waits, as asyncio keeps it; a copy.
 PyObject* get_buffer(PyObject* self, void*) noexcept {
@@ -204,20 +160,18 @@ PyGetSetDef kAttributes[] = {
     Flow::kHigh,
     Flow::kLow,
     Flow::kPaused,
-    {"_loop", Slots::get_ref<&Endpoint::loop>, nullptr, nullptr, nullptr},
-    {"_protocol", Slots::get_ref<&Endpoint::protocol>, Slots::set_ref<&Endpoint::protocol>, nullptr,
-     nullptr},
-    {"_extra", Slots::get_ref<&Endpoint::extra>, Slots::set_ref<&Endpoint::extra>, nullptr,
-     nullptr},
-    {"_sock", Slots::get_ref<&Endpoint::file>, Slots::set_ref<&Endpoint::file>, nullptr, nullptr},
-    {"_sock_fd", Slots::get_fd, nullptr, nullptr, nullptr},
-    {"_closing", Slots::get_flag<&Endpoint::closing>, nullptr, nullptr, nullptr},
-    {"_paused", Slots::get_flag<&Endpoint::paused>, nullptr, nullptr, nullptr},
-    {"_conn_lost", Slots::get_conn_lost, nullptr, nullptr, nullptr},
+    Slots::kLoop,
+    Slots::kProtocol,
+    Slots::kExtra,
+    Slots::file_row("_sock"),
+    Slots::fd_row("_sock_fd"),
+    Slots::kClosing,
+    Slots::kPaused,
+    Slots::kConnLost,
     {"_address", get_address, nullptr, nullptr, nullptr},
     {"_buffer", get_buffer, nullptr, nullptr, nullptr},
     {"_buffer_size", get_buffer_size, nullptr, nullptr, nullptr},
-    {"max_size", Slots::get_max_size, Slots::set_max_size, nullptr, nullptr},
+    Slots::kMaxSizeRow,
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -268,13 +222,6 @@ bool find_family(Datagram& datagram, PyObject* sock) noexcept {
     return true;
 }
 
-// asyncio's table of who has which descriptor.
-bool enter_table(PyObject* self, const Datagram& datagram) noexcept {
-    const py::Ref table = py::get_attr(datagram.loop.get(), py::names()._transports);
-    const py::Ref fd = table ? py::Ref::steal(PyLong_FromLong(datagram.fd)) : py::Ref();
-    return fd && PyObject_SetItem(table.get(), fd.get(), self) == 0;
-}
-
 // loop._make_datagram_transport(sock, protocol, address=None, waiter=None, extra=None). Where
 // asyncio refuses the descriptor of another transport, the function has an extra.
 PyObject* make(py::Function& function, PyObject* const* args) noexcept {
@@ -296,7 +243,8 @@ PyObject* make(py::Function& function, PyObject* const* args) noexcept {
     datagram.address = args[3] == Py_None ? py::Ref() : py::Ref::borrow(args[3]);
     const int has_address = PyObject_IsTrue(args[3]);
     datagram.has_address = has_address > 0;
-    return has_address >= 0 && find_family(datagram, sock) && enter_table(self.get(), datagram) &&
+    return has_address >= 0 && find_family(datagram, sock) &&
+                   (datagram.fd < 0 || loop::claim_fd(datagram.core(), datagram.fd, self.get())) &&
                    announce(self.get(), datagram, true, args[4])
                ? self.release()
                : nullptr;
@@ -345,7 +293,7 @@ bool make_datagram_type(PyObject* module) noexcept {
     recipe.stock_module = kModule;
     recipe.stock = kStock;
     recipe.functions = kFunctions;
-    recipe.methods = kMethods;
+    recipe.methods = Slots::kMethods;
     recipe.getset = kAttributes;
     if (!find_rules(state)) {
         return false;

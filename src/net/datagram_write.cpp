@@ -120,7 +120,7 @@ bool keep_unsent(PyObject* self, Datagram& datagram, PyObject* data, PyObject* a
 }
 
 bool check_data(PyObject* data) noexcept {
-    if (PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data)) [[likely]] {
+    if (is_bytes_like(data)) [[likely]] {
         return true;
     }
     const py::Ref name =
@@ -163,7 +163,7 @@ PyObject* datagram_sendto(py::Function&, PyObject* const* args) noexcept {
     if (!py::state().datagrams_may_be_empty) {
         const int some = PyObject_IsTrue(data);
         if (some <= 0) {
-            return some < 0 ? nullptr : py::new_ref(Py_None);
+            return none_if(some == 0);
         }
     }
     if (datagram.has_address) {
@@ -181,12 +181,11 @@ PyObject* datagram_sendto(py::Function&, PyObject* const* args) noexcept {
         address = datagram.address.get();
     }
     if ((datagram.conn_lost != 0 && datagram.has_address) || !datagram.loop) {
-        return count_lost_write(datagram.conn_lost, kSocketLog, "socket.send() raised exception.")
-                   ? py::new_ref(Py_None)
-                   : nullptr;
+        return none_if(
+            count_lost_write(datagram.conn_lost, kSocketLog, "socket.send() raised exception."));
     }
     const py::Ref held_address = py::Ref::borrow(address);
-    return send_or_keep(self, datagram, data, address) ? py::new_ref(Py_None) : nullptr;
+    return none_if(send_or_keep(self, datagram, data, address));
 }
 
 bool datagram_write_ready(PyObject* self) noexcept {

@@ -30,10 +30,15 @@ void Endpoint::clear() noexcept {
     }
 }
 
+void Endpoint::stop_reading() noexcept {
+    unwatch_side(*this, loop::Side::reader);
+}
+
 bool set_up(Endpoint& endpoint, PyObject* loop, PyObject* protocol, PyObject* extra) noexcept {
     bool failed = false;
     endpoint.context = core::copy_current_context(failed);
     endpoint.extra = extra == Py_None ? py::Ref::steal(PyDict_New()) : py::Ref::borrow(extra);
+    endpoint.scheduler = loop::loop_core(loop);
     endpoint.loop = py::Ref::borrow(loop);
     endpoint.protocol = protocol == Py_None ? py::Ref() : py::Ref::borrow(protocol);
     return !failed && endpoint.extra;
@@ -45,7 +50,11 @@ bool watch_side(PyObject* self, Endpoint& endpoint, loop::Side side, loop::OnRea
     if (!readiness) {
         readiness = loop::make_readiness(self, notify, name);
     }
-    return readiness && loop::watch(endpoint.core(), endpoint.fd, side, readiness.get());
+    if (readiness && loop::watch(endpoint.core(), endpoint.fd, side, readiness.get())) {
+        return true;
+    }
+    readiness.reset();
+    return false;
 }
 
 void unwatch_side(Endpoint& endpoint, loop::Side side) noexcept {
@@ -59,14 +68,17 @@ void unwatch_side(Endpoint& endpoint, loop::Side side) noexcept {
     loop::disown(readiness.get());
 }
 
-namespace {
-
-void stop_watching(Endpoint& endpoint) noexcept {
-    unwatch_side(endpoint, loop::Side::reader);
-    unwatch_side(endpoint, loop::Side::writer);
+void give_up_fd(PyObject* self, Endpoint& endpoint) noexcept {
+    if (endpoint.loop) {
+        loop::release_fd(endpoint.core(), endpoint.fd, self);
+    }
 }
 
-} // namespace
+void leave_fd(PyObject* self, Endpoint& endpoint) noexcept {
+    unwatch_side(endpoint, loop::Side::reader);
+    unwatch_side(endpoint, loop::Side::writer);
+    give_up_fd(self, endpoint);
+}
 
 bool schedule(Endpoint& endpoint, PyObject* callback, PyObject* first, PyObject* second) noexcept {
     const py::Ref loop = endpoint.loop.clone();
@@ -115,7 +127,7 @@ bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexce
     const py::Ref protocol = endpoint.protocol.clone();
     if (protocol && !py::call_method(protocol.get(), names.connection_lost, error)) {
         py::Ref raised = py::compat::take_exception();
-        stop_watching(endpoint);
+        leave_fd(self, endpoint);
         const py::Ref file = std::move(endpoint.file);
         if (file && !py::call_method(file.get(), names.close)) {
             py::raise_chained(py::compat::take_exception(), std::move(raised));
@@ -126,7 +138,7 @@ bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexce
         endpoint.loop.reset();
         return false;
     }
-    stop_watching(endpoint);
+    leave_fd(self, endpoint);
     const py::Ref file = std::move(endpoint.file);
     const bool closed = !file || py::call_method(file.get(), names.close);
     endpoint.protocol.reset();
@@ -144,16 +156,10 @@ void finalize_endpoint(PyObject* self, Endpoint& endpoint) noexcept {
         return;
     }
     const py::ErrorScope keep;
-    const py::State& state = py::state();
-    const py::Ref text = py::Ref::steal(PyUnicode_FromFormat("unclosed transport %R", self));
-    PyObject* stack[] = {text.get(), PyExc_ResourceWarning, self};
-    if (!text ||
-        !py::Ref::steal(PyObject_Vectorcall(state.warn, stack, 2, state.names.kw_source))) {
-        PyErr_WriteUnraisable(self);
-    }
-    stop_watching(endpoint);
+    py::warn_unclosed(self, "transport");
+    leave_fd(self, endpoint);
     const py::Ref file = std::move(endpoint.file);
-    if (!py::call_method(file.get(), state.names.close)) {
+    if (!py::call_method(file.get(), py::names().close)) {
         PyErr_WriteUnraisable(self);
     }
 }

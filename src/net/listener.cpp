@@ -226,10 +226,8 @@ PyObject* listen(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexce
     }
     const py::Ref readiness =
         loop::make_readiness(made.get(), accept_ready, "Loop._accept_connection");
-    return readiness &&
-                   loop::watch(core, fd_of_socket(args[1]), loop::Side::reader, readiness.get())
-               ? py::new_ref(Py_None)
-               : nullptr;
+    return none_if(readiness &&
+                   loop::watch(core, fd_of_socket(args[1]), loop::Side::reader, readiness.get()));
 }
 
 } // namespace

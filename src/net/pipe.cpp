@@ -12,7 +12,13 @@
 
 namespace bucle::net {
 
-bool open_pipe(Endpoint& endpoint, PyObject* pipe, const char* refusal, bool* watched) noexcept {
+bool open_pipe(PyObject* self, Endpoint& endpoint, PyObject* const* args, const char* refusal,
+               bool reads) noexcept {
+    PyObject* const pipe = args[1];
+    if (!set_up(endpoint, args[0], args[2], args[4]) ||
+        PyObject_SetItem(endpoint.extra.get(), py::names().pipe, pipe) < 0) {
+        return false;
+    }
     const py::Ref number = py::call_method(pipe, py::names().fileno);
     const long fd = number ? PyLong_AsLong(number.get()) : -1;
     if (fd == -1 && PyErr_Occurred() != nullptr) {
@@ -28,14 +34,12 @@ bool open_pipe(Endpoint& endpoint, PyObject* pipe, const char* refusal, bool* wa
         (void)py::raise_value_error(refusal);
         return false;
     }
-    if (watched != nullptr) {
-        *watched = fifo_or_socket;
-    }
     const int flags = fcntl(endpoint.fd, F_GETFL);
     if (flags < 0 || fcntl(endpoint.fd, F_SETFL, flags | O_NONBLOCK) < 0) {
         return py::raise_os_error(errno);
     }
-    return true;
+    endpoint.file = py::Ref::borrow(pipe); // from here on it is closed with the transport
+    return announce(self, endpoint, reads || fifo_or_socket, args[3]);
 }
 
 bool make_pipe_types(PyObject* module) noexcept {

@@ -3,14 +3,23 @@
 #pragma once
 
 #include "net/endpoint.hpp"
-#include "net/flow_control.hpp"
+#include "net/errors.hpp"
 #include "net/write_buffer.hpp"
 
 namespace bucle::net {
 
-struct ReadPipe : Endpoint {};
+struct ReadPipe : Endpoint {
+    static constexpr const char* kLog = kPipeLog;
+    [[nodiscard]] static bool start_reading(PyObject* self) noexcept;
+
+    std::size_t max_size = kMaxSize;
+};
 
 struct WritePipe : Endpoint {
+    static constexpr const char* kLog = kPipeLog;
+    // The closing of the other end is watched for even if ours is to be closed when all is written.
+    [[nodiscard]] static bool start_reading(PyObject* self) noexcept;
+
     FlowControl flow;
     WriteBuffer buffer;
 
@@ -25,10 +34,12 @@ struct WritePipe : Endpoint {
     }
 };
 
-// Opens `pipe` for a transport: its descriptor, checked and non-blocking. `watched`: whether its
-// closing by the other end can be seen by watching it for reading. False with an error set.
-[[nodiscard]] bool open_pipe(Endpoint& endpoint, PyObject* pipe, const char* refusal,
-                             bool* watched) noexcept;
+// loop._make_{read,write}_pipe_transport(pipe, protocol, waiter=None, extra=None) for a new
+// transport: its fields, the pipe's descriptor, checked and non-blocking, and what is to be
+// scheduled. A character device is watched for reading only if it is there to be read. False with
+// an error set.
+[[nodiscard]] bool open_pipe(PyObject* self, Endpoint& endpoint, PyObject* const* args,
+                             const char* refusal, bool reads) noexcept;
 
 [[nodiscard]] bool make_read_pipe_type(PyObject* module) noexcept;
 [[nodiscard]] bool make_write_pipe_type(PyObject* module) noexcept;

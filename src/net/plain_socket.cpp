@@ -2,6 +2,7 @@
 // the timeout are asked for, by calling what stands behind the two methods.
 #include "net/plain_socket.hpp"
 
+#include "net/python_socket.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 #include "py/gil.hpp"
@@ -22,7 +23,6 @@ struct PlainSockets {
 
     PyTypeObject* type = nullptr; // socket.socket; null: it is not what it should be
     PyObject* methods[kMethods] = {};
-    PyCFunction fileno = nullptr;
     PyCFunction gettimeout = nullptr;
     unsigned version = 0; // of the type, when its methods were found to be these
     char scratch[kMostBytes];
@@ -51,14 +51,6 @@ PyObject* method_name(int at) noexcept {
     }
     plain.version = py::compat::type_version(plain.type);
     return true;
-}
-
-PyCFunction function_behind(PyObject* method) noexcept {
-    if (method == nullptr || Py_TYPE(method) != &PyMethodDescr_Type) {
-        return nullptr;
-    }
-    const PyMethodDef& def = *reinterpret_cast<PyMethodDescrObject*>(method)->d_method;
-    return def.ml_flags == METH_NOARGS ? def.ml_meth : nullptr;
 }
 
 // After a system call that failed. True: try again.
@@ -103,7 +95,7 @@ bool is_plain_socket(PyObject* sock) noexcept {
 }
 
 py::Ref fileno_of(PyObject* sock) noexcept {
-    return is_plain_socket(sock) ? py::Ref::steal(plain_sockets().fileno(sock, nullptr))
+    return is_plain_socket(sock) ? py::Ref::steal(py::state().socket_fileno(sock, nullptr))
                                  : py::call_method(sock, py::names().fileno);
 }
 
@@ -111,15 +103,13 @@ int direct_fd(PyObject* sock) noexcept {
     if (!is_plain_socket(sock)) {
         return -1;
     }
-    const PlainSockets& plain = plain_sockets();
-    const py::Ref timeout = py::Ref::steal(plain.gettimeout(sock, nullptr));
-    const py::Ref number = py::Ref::steal(plain.fileno(sock, nullptr));
-    if (!timeout || !number) {
+    const py::Ref timeout = py::Ref::steal(plain_sockets().gettimeout(sock, nullptr));
+    if (!timeout) {
         PyErr_Clear(); // there is no memory, as whoever is asked next will say
         return -1;
     }
     const bool waits = !PyFloat_CheckExact(timeout.get()) || PyFloat_AS_DOUBLE(timeout.get()) != 0;
-    return waits ? -1 : static_cast<int>(PyLong_AsLong(number.get()));
+    return waits ? -1 : fd_of_socket(sock);
 }
 
 Outcome receive_into(int fd, void* at, Py_ssize_t size, Py_ssize_t& got) noexcept {
@@ -165,22 +155,15 @@ bool find_plain_sockets() noexcept {
         PyErr_NoMemory();
         return false;
     }
-    const py::Ref module = py::Ref::steal(PyImport_ImportModule("socket"));
-    const py::Ref base = module ? py::Ref::steal(PyImport_ImportModule("_socket")) : py::Ref();
-    const py::Ref type = base ? py::get_attr(module.get(), state.names.socket) : py::Ref();
-    const py::Ref base_type = type ? py::get_attr(base.get(), state.names.socket) : py::Ref();
-    if (!base_type) {
-        return false;
-    }
     PlainSockets& plain = plain_sockets();
+    auto* const base = reinterpret_cast<PyObject*>(state.raw_socket_type);
     for (int i = 0; i != PlainSockets::kMethods; ++i) {
-        plain.methods[i] = PyObject_GetAttr(base_type.get(), method_name(i));
+        plain.methods[i] = PyObject_GetAttr(base, method_name(i));
         PyErr_Clear();
     }
-    plain.fileno = function_behind(plain.methods[0]);
     plain.gettimeout = function_behind(plain.methods[1]);
-    if (PyType_Check(type.get()) && plain.fileno != nullptr && plain.gettimeout != nullptr) {
-        plain.type = reinterpret_cast<PyTypeObject*>(type.clone().release());
+    if (PyType_Check(state.socket_class) && plain.gettimeout != nullptr) {
+        plain.type = reinterpret_cast<PyTypeObject*>(state.socket_class);
     }
     return true;
 }

@@ -45,6 +45,14 @@ py::Ref adopt_socket(int fd) noexcept {
                : py::Ref();
 }
 
+PyCFunction function_behind(PyObject* method) noexcept {
+    if (method == nullptr || Py_TYPE(method) != &PyMethodDescr_Type) {
+        return nullptr;
+    }
+    const PyMethodDef& def = *reinterpret_cast<PyMethodDescrObject*>(method)->d_method;
+    return def.ml_flags == METH_NOARGS ? def.ml_meth : nullptr;
+}
+
 bool find_python_sockets() noexcept {
     py::State& state = py::state();
     const py::Ref raw = py::Ref::steal(PyImport_ImportModule("_socket"));
@@ -53,10 +61,10 @@ bool find_python_sockets() noexcept {
     if (!fileno) {
         return false;
     }
-    if (Py_TYPE(fileno.get()) != &PyMethodDescr_Type) {
+    state.socket_fileno = function_behind(fileno.get());
+    if (state.socket_fileno == nullptr) {
         return static_cast<bool>(py::raise_type_error("socket.fileno is no method written in C"));
     }
-    state.socket_fileno = reinterpret_cast<PyMethodDescrObject*>(fileno.get())->d_method->ml_meth;
     state.raw_socket_type = reinterpret_cast<PyTypeObject*>(type.clone().release());
     return true;
 }

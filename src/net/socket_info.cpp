@@ -65,6 +65,21 @@ bool is(PyObject* name, PyObject* known) noexcept {
     return name == known || (PyUnicode_Check(name) && PyUnicode_Compare(name, known) == 0);
 }
 
+// Null without an error: it is not known.
+py::Ref known_info(SocketTransport& transport, PyObject* name) noexcept {
+    const py::Names& names = py::names();
+    if (is(name, names.socket)) {
+        return view_of(transport);
+    }
+    py::Ref given = given_info(transport, name);
+    if (given || PyErr_Occurred() != nullptr) {
+        return given;
+    }
+    return is(name, names.sockname)   ? sockname_of(transport)
+           : is(name, names.peername) ? peername_of(transport)
+                                      : py::Ref();
+}
+
 PyObject* get_extra(PyObject* self, void*) noexcept {
     SocketTransport& transport = transport_of(self);
     const py::Names& names = py::names();
@@ -76,7 +91,7 @@ PyObject* get_extra(PyObject* self, void*) noexcept {
         return nullptr;
     }
     for (PyObject* name : {names.socket, names.sockname, names.peername}) {
-        const py::Ref value = extra_info(self, name);
+        const py::Ref value = known_info(transport, name);
         if (!value || PyDict_SetItem(extra, name, value.get()) < 0) {
             return nullptr;
         }
@@ -97,38 +112,18 @@ PyObject* get_ref(PyObject* self, void*) noexcept {
     return py::value_or_none((transport_of(self).*Field).get());
 }
 
-template <bool SocketTransport::* Field>
-PyObject* get_flag(PyObject* self, void*) noexcept {
-    return PyBool_FromLong(transport_of(self).*Field);
+PyObject* get_eof(PyObject* self, void*) noexcept {
+    return PyBool_FromLong(transport_of(self).eof_written);
 }
 
-PyObject* get_fd(PyObject* self, void*) noexcept {
-    return PyLong_FromLong(transport_of(self).fd);
-}
-
-PyObject* get_lost(PyObject* self, void*) noexcept {
-    return PyLong_FromUnsignedLong(transport_of(self).lost_writes);
-}
-
-FlowControl& flow_of(PyObject* self) noexcept {
-    return transport_of(self).flow;
-}
+using Slots = EndpointSlots<SocketTransport>;
+using Flow = FlowSlots<Slots::flow>;
 
 } // namespace
 
-py::Ref extra_info(PyObject* self, PyObject* name) noexcept {
-    SocketTransport& transport = transport_of(self);
-    const py::Names& names = py::names();
-    if (is(name, names.socket)) {
-        return view_of(transport);
-    }
-    const py::Ref given = given_info(transport, name);
-    if (given || PyErr_Occurred() != nullptr) {
-        return given.clone();
-    }
-    return is(name, names.sockname)   ? sockname_of(transport)
-           : is(name, names.peername) ? peername_of(transport)
-                                      : py::Ref();
+PyObject* extra_info(SocketTransport& transport, PyObject* name, PyObject* fallback) noexcept {
+    py::Ref value = known_info(transport, name);
+    return value || PyErr_Occurred() != nullptr ? value.release() : py::new_ref(fallback);
 }
 
 py::Ref sockname_of(SocketTransport& transport) noexcept {
@@ -140,20 +135,20 @@ py::Ref peername_of(SocketTransport& transport) noexcept {
 }
 
 PyGetSetDef socket_transport_getset[] = {
-    {"_extra", get_extra, nullptr, nullptr, nullptr},
-    {"_sock", get_socket, nullptr, nullptr, nullptr},
-    {"_sock_fd", get_fd, nullptr, nullptr, nullptr},
-    {"_loop", get_ref<&SocketTransport::loop>, nullptr, nullptr, nullptr},
-    {"_protocol", get_ref<&SocketTransport::protocol>, nullptr, nullptr, nullptr},
-    {"_server", get_ref<&SocketTransport::server>, nullptr, nullptr, nullptr},
-    {"_empty_waiter", get_ref<&SocketTransport::empty_waiter>, nullptr, nullptr, nullptr},
-    {"_closing", get_flag<&SocketTransport::closing>, nullptr, nullptr, nullptr},
-    {"_paused", get_flag<&SocketTransport::paused>, nullptr, nullptr, nullptr},
-    {"_eof", get_flag<&SocketTransport::eof_written>, nullptr, nullptr, nullptr},
-    {"_conn_lost", get_lost, nullptr, nullptr, nullptr},
-    FlowSlots<flow_of>::kHigh,
-    FlowSlots<flow_of>::kLow,
-    FlowSlots<flow_of>::kPaused,
+    attribute("_extra", get_extra),
+    attribute("_sock", get_socket),
+    Slots::fd_row("_sock_fd"),
+    Slots::kLoop,
+    attribute("_protocol", Slots::get_ref<&Endpoint::protocol>),
+    attribute("_server", get_ref<&SocketTransport::server>),
+    attribute("_empty_waiter", get_ref<&SocketTransport::empty_waiter>),
+    Slots::kClosing,
+    Slots::kPaused,
+    attribute("_eof", get_eof),
+    Slots::kConnLost,
+    Flow::kHigh,
+    Flow::kLow,
+    Flow::kPaused,
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -3,8 +3,8 @@
 
 #include "core/context.hpp"
 #include "net/context_scope.hpp"
-#include "net/errors.hpp"
 #include "net/python_socket.hpp"
+#include "net/transport_type.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -15,22 +15,20 @@
 
 namespace bucle::net {
 
-std::size_t socket_transport_offset = 0;
-
 int SocketTransport::visit(visitproc visitor, void* arg) const noexcept {
-    for (const py::Ref* ref : {&loop, &protocol, &socket, &view, &extra, &peername, &sockname,
-                               &server, &context, &waiter, &empty_waiter, &reader, &writer}) {
+    for (const py::Ref* ref : {&view, &peername, &sockname, &server, &waiter, &empty_waiter}) {
         if (const int stop = ref->visit(visitor, arg); stop != 0) {
             return stop;
         }
     }
-    return flow.visit(visitor, arg);
+    const int stop = Endpoint::visit(visitor, arg);
+    return stop != 0 ? stop : flow.visit(visitor, arg);
 }
 
 void SocketTransport::clear() noexcept {
-    flush.node.unlink();
-    for (py::Ref* ref : {&loop, &protocol, &socket, &view, &extra, &peername, &sockname, &server,
-                         &context, &waiter, &empty_waiter, &reader, &writer}) {
+    gathered.node.unlink();
+    Endpoint::clear();
+    for (py::Ref* ref : {&view, &peername, &sockname, &server, &waiter, &empty_waiter}) {
         ref->reset();
     }
     buffer.clear();
@@ -38,16 +36,12 @@ void SocketTransport::clear() noexcept {
 }
 
 int descriptor_of(const SocketTransport& transport) noexcept {
-    return !transport.open    ? -1
-           : transport.socket ? fd_of_socket(transport.socket.get())
-                              : transport.fd;
+    return !transport.open  ? -1
+           : transport.file ? fd_of_socket(transport.file.get())
+                            : transport.fd;
 }
 
-bool in_debug(const SocketTransport& transport) noexcept {
-    return transport.scheduler->debug();
-}
-
-bool set_protocol(SocketTransport& transport, PyObject* protocol) noexcept {
+bool change_protocol(SocketTransport& transport, PyObject* protocol) noexcept {
     const int buffered = PyObject_IsInstance(protocol, py::state().buffered_protocol);
     if (buffered < 0) {
         return false;
@@ -78,7 +72,7 @@ bool tell_server(PyObject* server, PyObject* name, PyObject* self) noexcept {
 // connection_made comes with its own turn, in asyncio's place for it: the entry of the reader,
 // which is not watching yet, runs it.
 bool schedule_beginning(SocketTransport& transport) noexcept {
-    loop::LoopCore& core = *transport.scheduler;
+    loop::LoopCore& core = transport.core();
     if (core.gate != 0 && !core::check_gate(core)) {
         return false;
     }
@@ -97,41 +91,34 @@ py::Ref context_for(const Connection& connection, bool& failed) noexcept {
                : core::copy_current_context(failed);
 }
 
-void warn_unclosed(PyObject* self) noexcept {
-    const py::State& state = py::state();
-    const py::Ref text = py::Ref::steal(PyUnicode_FromFormat("unclosed transport %R", self));
-    PyObject* stack[] = {text.get(), PyExc_ResourceWarning, self};
-    if (!text ||
-        !py::Ref::steal(PyObject_Vectorcall(state.warn, stack, 2, state.names.kw_source))) {
-        PyErr_WriteUnraisable(self);
+// Once: a finalizer that ran after ours, as StreamWriter's, may have closed the transport, which is
+// then told the loss of its connection all the same.
+void close_descriptor(SocketTransport& transport) noexcept {
+    if (!transport.open) {
+        return;
     }
-}
-
-// The descriptor of a transport that ends without anybody having closed it.
-void close_descriptor(PyObject* self, SocketTransport& transport) noexcept {
     (void)sockname_of(transport); // who asks later is told as well
     transport.open = false;
-    loop::release_fd(*transport.scheduler, transport.fd, self);
-    if (!transport.socket) {
+    if (!transport.file) {
         ::close(transport.fd);
-    } else if (!py::call_method(transport.socket.get(), py::names().close)) {
-        PyErr_WriteUnraisable(transport.socket.get());
+    } else if (!py::call_method(transport.file.get(), py::names().close)) {
+        PyErr_WriteUnraisable(transport.file.get());
     }
 }
 
 } // namespace
 
 py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexcept {
-    py::Ref self = py::Ref::steal(py::allocate(py::state().socket_transport_type));
+    py::Ref self = make_endpoint<SocketTransport>(py::state().socket_transport_type);
     if (!self) {
         return {};
     }
-    SocketTransport& transport = *new (&transport_of(self.get())) SocketTransport;
+    SocketTransport& transport = transport_of(self.get());
     bool failed = false;
     transport.scheduler = &core;
     transport.context = context_for(connection, failed);
-    transport.reader = loop::make_readiness(self.get(), read_ready, "SocketTransport._read_ready");
-    if (failed || !transport.reader || !set_protocol(transport, connection.protocol)) {
+    transport.reader = loop::make_readiness(self.get(), read_ready, kSocketReader);
+    if (failed || !transport.reader || !change_protocol(transport, connection.protocol)) {
         return {};
     }
     transport.family = connection.family;
@@ -145,7 +132,7 @@ py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexc
         transport.server = py::Ref::borrow(connection.server);
     }
     transport.loop = py::Ref::borrow(core.loop);
-    transport.socket = py::Ref::borrow(connection.socket);
+    transport.file = py::Ref::borrow(connection.socket);
     transport.fd = connection.fd;
     transport.open = true;
     set_no_delay(transport.fd, transport.family);
@@ -154,7 +141,7 @@ py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexc
         schedule_beginning(transport)) {
         return self;
     }
-    loop::release_fd(core, transport.fd, self.get());
+    give_up_fd(self.get(), transport);
     transport.open = false; // it stays its maker's
     transport.loop.reset();
     return {};
@@ -162,36 +149,36 @@ py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexc
 
 bool schedule_connection_lost(PyObject* self, PyObject* exception) noexcept {
     SocketTransport& transport = transport_of(self);
-    ++transport.lost_writes;
+    if (!transport.loop) { // somebody has called it himself
+        return true;
+    }
+    ++transport.conn_lost;
     const py::Ref callback = py::get_attr(self, py::names()._call_connection_lost);
     return callback && core::call_soon(transport.loop.get(), callback.get(),
                                        exception == nullptr ? Py_None : exception, nullptr);
 }
 
-bool connection_lost(PyObject* self, py::Ref exception) noexcept {
-    SocketTransport& transport = transport_of(self);
-    const py::Ref loop = std::move(transport.loop);
-    if (!loop) {
+bool lose_connection(PyObject* self, SocketTransport& transport, PyObject* error) noexcept {
+    if (!transport.loop) {
         return true;
     }
+    leave_fd(self, transport);
+    const py::Ref loop = std::move(transport.loop);
     const py::Ref protocol = std::move(transport.protocol);
     bool ok = true;
     if (protocol) {
-        const ContextScope scope(transport.scheduler->spare_context, transport.context);
-        ok = scope && py::call_method(protocol.get(), py::names().connection_lost, exception.get());
+        const ContextScope scope(transport.core().spare_context, transport.context);
+        ok = scope && py::call_method(protocol.get(), py::names().connection_lost, error);
     }
     py::Ref raised = ok ? py::Ref() : py::compat::take_exception();
     const py::Ref server = std::move(transport.server);
     const py::Ref waiter = transport.empty_waiter.clone();
-    stop_reading(transport);
-    stop_writing(transport);
-    loop::disown(transport.reader.get());
-    close_descriptor(self, transport);
+    close_descriptor(transport);
     ok = !server || tell_server(server.get(), py::names()._detach, self);
     if (waiter) {
-        const py::Ref error = py::Ref::steal(
+        const py::Ref closed = py::Ref::steal(
             PyObject_CallFunction(PyExc_ConnectionError, "s", "Connection is closed by peer"));
-        ok = error && py::call_method(waiter.get(), py::names().set_exception, error.get()) && ok;
+        ok = closed && py::call_method(waiter.get(), py::names().set_exception, closed.get()) && ok;
     }
     if (raised) {
         py::compat::put_exception(std::move(raised));
@@ -212,54 +199,55 @@ bool close_transport(PyObject* self) noexcept {
         return true;
     }
     transport.closing = true;
-    stop_reading(transport);
+    transport.stop_reading();
     if (!transport.buffer.empty()) {
         return true;
     }
-    stop_writing(transport);
+    unwatch_side(transport, loop::Side::writer);
     return schedule_connection_lost(self, nullptr);
 }
 
 bool force_close(PyObject* self, PyObject* exception) noexcept {
     SocketTransport& transport = transport_of(self);
-    if (transport.lost_writes != 0) {
+    if (transport.conn_lost != 0) {
         return true;
     }
-    transport.flush.node.unlink();
+    transport.gathered.node.unlink();
     if (!transport.buffer.empty()) {
         transport.buffer.clear();
-        stop_writing(transport);
+        unwatch_side(transport, loop::Side::writer);
     }
     if (!transport.closing) {
         transport.closing = true;
-        stop_reading(transport);
+        transport.stop_reading();
     }
     return schedule_connection_lost(self, exception);
+}
+
+bool fatal_error(PyObject* self, PyObject* error, const char* message) noexcept {
+    const SocketTransport& transport = transport_of(self);
+    return !transport.loop || // it has ended
+           (report_fatal_error(self, transport.loop.get(), transport.protocol.get(), error, message,
+                               Expected::os_errors, kSocketLog) &&
+            force_close(self, error));
 }
 
 bool fatal_error(PyObject* self, const char* message) noexcept {
     if (py::exit_exception_raised()) {
         return false;
     }
-    SocketTransport& transport = transport_of(self);
     const py::Ref error = py::compat::take_exception();
-    if (!transport.loop) { // it has ended
-        return true;
-    }
-    return report_fatal_error(self, transport.loop.get(), transport.protocol.get(), error.get(),
-                              message, Expected::os_errors, kSocketLog) &&
-           force_close(self, error.get());
+    return fatal_error(self, error.get(), message);
 }
 
 py::Ref python_socket(SocketTransport& transport) noexcept {
-    if (!transport.socket && transport.open) {
-        transport.socket = adopt_socket(transport.fd);
+    if (!transport.file && transport.open) {
+        transport.file = adopt_socket(transport.fd);
     }
-    return transport.socket.clone();
+    return transport.file.clone();
 }
 
-void finalize_transport(PyObject* self) noexcept {
-    SocketTransport& transport = transport_of(self);
+void finalize_endpoint(PyObject* self, SocketTransport& transport) noexcept {
     if (!transport.open) {
         return;
     }
@@ -267,23 +255,13 @@ void finalize_transport(PyObject* self) noexcept {
     if (!flush_now(self, transport)) {
         PyErr_WriteUnraisable(self);
     }
-    warn_unclosed(self);
-    close_descriptor(self, transport);
+    py::warn_unclosed(self, "transport");
+    leave_fd(self, transport);
+    close_descriptor(transport);
     const py::Ref server = std::move(transport.server);
     if (server && !tell_server(server.get(), py::names()._detach, self)) {
         PyErr_WriteUnraisable(self);
     }
-}
-
-void dealloc_transport(PyObject* self) noexcept {
-    if (!py::finalize_before_dealloc(self)) {
-        return;
-    }
-    PyObject_GC_UnTrack(self);
-    SocketTransport& transport = transport_of(self);
-    transport.clear();
-    transport.~SocketTransport();
-    py::free_instance(self);
 }
 
 } // namespace bucle::net

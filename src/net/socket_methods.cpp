@@ -1,124 +1,49 @@
 // See socket_transport.hpp. What Python calls.
-#include "net/errors.hpp"
 #include "net/net.hpp"
 #include "net/python_socket.hpp"
 #include "net/socket_transport.hpp"
+#include "net/transport_type.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
-#include "py/function.hpp"
 
 #include <cerrno>
 
 namespace bucle::net {
 namespace {
 
-using loop::one_argument;
-
-PyObject* none_if(bool ok) noexcept {
-    return ok ? py::new_ref(Py_None) : nullptr;
+PyObject* close(py::Function&, PyObject* const* args) noexcept {
+    return none_if(close_transport(args[0]));
 }
 
-PyObject* get_extra_info(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
-                         PyObject* kwnames) noexcept {
-    static constexpr const char* kNames[] = {"name", "default", nullptr};
-    static constexpr py::Signature kSignature = {"get_extra_info", kNames, 2, 1};
-    PyObject* given[2] = {};
-    if (!py::parse_fastcall(kSignature, args, nargs, kwnames, given)) {
-        return nullptr;
-    }
-    py::Ref value = extra_info(self, given[0]);
-    return value || PyErr_Occurred() != nullptr ? value.release() : py::value_or_none(given[1]);
+PyObject* abort(py::Function&, PyObject* const* args) noexcept {
+    return none_if(flush_now(args[0], transport_of(args[0])) && force_close(args[0], nullptr));
 }
 
-PyObject* is_closing(PyObject* self, PyObject*) noexcept {
-    return PyBool_FromLong(transport_of(self).closing);
+PyObject* force_close_with(py::Function&, PyObject* const* args) noexcept {
+    return none_if(flush_now(args[0], transport_of(args[0])) && force_close(args[0], args[1]));
 }
 
-PyObject* is_reading(PyObject* self, PyObject*) noexcept {
-    const SocketTransport& transport = transport_of(self);
-    return PyBool_FromLong(!transport.closing && !transport.paused);
+PyObject* fatal_error_with(py::Function&, PyObject* const* args) noexcept {
+    const char* const message = PyUnicode_AsUTF8(args[2]);
+    return none_if(message != nullptr && fatal_error(args[0], args[1], message));
 }
 
-PyObject* close(PyObject* self, PyObject*) noexcept {
-    return none_if(close_transport(self));
-}
-
-PyObject* abort(PyObject* self, PyObject*) noexcept {
-    return none_if(flush_now(self, transport_of(self)) && force_close(self, nullptr));
-}
-
-PyObject* force_close_method(PyObject* self, PyObject* exception) noexcept {
-    return none_if(flush_now(self, transport_of(self)) && force_close(self, exception));
-}
-
-PyObject* fatal_error_method(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
-                             PyObject* kwnames) noexcept {
-    static constexpr const char* kNames[] = {"exc", "message", nullptr};
-    static constexpr py::Signature kSignature = {"_fatal_error", kNames, 2, 1};
-    PyObject* given[2] = {};
-    if (!py::parse_fastcall(kSignature, args, nargs, kwnames, given)) {
-        return nullptr;
-    }
-    const char* const message =
-        given[1] == nullptr ? "Fatal error on transport" : PyUnicode_AsUTF8(given[1]);
-    const SocketTransport& transport = transport_of(self);
-    if (message != nullptr && !transport.loop) { // it has ended
-        Py_RETURN_NONE;
-    }
-    return none_if(message != nullptr &&
-                   report_fatal_error(self, transport.loop.get(), transport.protocol.get(),
-                                      given[0], message, Expected::os_errors, kSocketLog) &&
-                   force_close(self, given[0]));
-}
-
-PyObject* connection_lost_method(PyObject* self, PyObject* exception) noexcept {
-    return none_if(connection_lost(self, py::Ref::borrow(exception)));
-}
-
-PyObject* set_protocol_method(PyObject* self, PyObject* protocol) noexcept {
-    return none_if(set_protocol(transport_of(self), protocol));
-}
-
-PyObject* get_protocol(PyObject* self, PyObject*) noexcept {
-    return py::value_or_none(transport_of(self).protocol.get());
-}
-
-PyObject* pause_reading(PyObject* self, PyObject*) noexcept {
-    SocketTransport& transport = transport_of(self);
-    if (transport.closing || transport.paused) {
-        Py_RETURN_NONE;
-    }
-    transport.paused = true;
-    stop_reading(transport);
-    return none_if(!in_debug(transport) || log(kSocketLog, "debug", "%r pauses reading", self));
-}
-
-PyObject* resume_reading(PyObject* self, PyObject*) noexcept {
-    SocketTransport& transport = transport_of(self);
-    if (transport.closing || !transport.paused) {
-        Py_RETURN_NONE;
-    }
-    transport.paused = false;
-    return none_if(start_reading(self, transport) &&
-                   (!in_debug(transport) || log(kSocketLog, "debug", "%r resumes reading", self)));
-}
-
-PyObject* can_write_eof(PyObject*, PyObject*) noexcept {
+PyObject* can_write_eof(py::Function&, PyObject* const*) noexcept {
     Py_RETURN_TRUE;
 }
 
-PyObject* get_buffer_size(PyObject* self, PyObject*) noexcept {
-    SocketTransport& transport = transport_of(self);
-    return flush_now(self, transport) ? PyLong_FromSize_t(transport.buffer.size()) : nullptr;
+PyObject* get_buffer_size(py::Function&, PyObject* const* args) noexcept {
+    SocketTransport& transport = transport_of(args[0]);
+    return flush_now(args[0], transport) ? PyLong_FromSize_t(transport.buffer.size()) : nullptr;
 }
 
 // For sendfile(): a future that is done when everything is sent; writing is refused meanwhile.
-PyObject* make_empty_waiter(PyObject* self, PyObject*) noexcept {
-    SocketTransport& transport = transport_of(self);
+PyObject* make_empty_waiter(py::Function&, PyObject* const* args) noexcept {
+    SocketTransport& transport = transport_of(args[0]);
     if (transport.empty_waiter) {
         return py::raise_runtime_error("Empty waiter is already set");
     }
-    if (!flush_now(self, transport)) {
+    if (!flush_now(args[0], transport)) {
         return nullptr;
     }
     const py::Ref loop = py::Ref::steal(py::value_or_none(transport.loop.get()));
@@ -131,28 +56,25 @@ PyObject* make_empty_waiter(PyObject* self, PyObject*) noexcept {
     return py::new_ref(transport.empty_waiter.get());
 }
 
-PyObject* reset_empty_waiter(PyObject* self, PyObject*) noexcept {
-    transport_of(self).empty_waiter.reset();
+PyObject* reset_empty_waiter(py::Function&, PyObject* const* args) noexcept {
+    transport_of(args[0]).empty_waiter.reset();
     Py_RETURN_NONE;
 }
 
 // sock_sendfile() works on a descriptor that no transport has.
 PyObject* lend_fd(PyObject* self, PyObject*) noexcept {
-    const SocketTransport& transport = transport_of(self);
-    if (transport.loop) {
-        loop::release_fd(*transport.scheduler, transport.fd, self);
-    }
+    give_up_fd(self, transport_of(self));
     Py_RETURN_NONE;
 }
 
 PyObject* take_fd_back(PyObject* self, PyObject*) noexcept {
     const SocketTransport& transport = transport_of(self);
     return none_if(!transport.loop || !transport.open ||
-                   loop::claim_fd(*transport.scheduler, transport.fd, self));
+                   loop::claim_fd(transport.core(), transport.fd, self));
 }
 
 const char* polling(const SocketTransport& transport, loop::Side side) noexcept {
-    return loop::is_watched(*transport.scheduler, transport.fd, side) ? "polling" : "idle";
+    return loop::is_watched(transport.core(), transport.fd, side) ? "polling" : "idle";
 }
 
 PyObject* repr(PyObject* self) noexcept {
@@ -162,7 +84,7 @@ PyObject* repr(PyObject* self) noexcept {
         return nullptr;
     }
     const char* const state = !transport.open ? " closed" : transport.closing ? " closing" : "";
-    if (!transport.loop || transport.scheduler->closed()) {
+    if (!transport.loop || transport.core().closed()) {
         return PyUnicode_FromFormat("<%U%s fd=%d>", name.get(), state, transport.fd);
     }
     return PyUnicode_FromFormat("<%U%s fd=%d read=%s write=<%s, bufsize=%zu>>", name.get(), state,
@@ -170,87 +92,43 @@ PyObject* repr(PyObject* self) noexcept {
                                 polling(transport, loop::Side::writer), transport.buffer.size());
 }
 
-int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
-    if (const int stop = transport_of(self).visit(visit, arg); stop != 0) {
-        return stop;
-    }
-    if (const int stop = py::compat::visit_instance_dict(self, visit, arg); stop != 0) {
-        return stop;
-    }
-    return py::visit_type(self, visit, arg);
-}
+using Slots = EndpointSlots<SocketTransport>;
 
-int clear(PyObject* self) noexcept {
-    transport_of(self).clear();
-    py::compat::clear_instance_dict(self);
-    return 0;
-}
+const py::FunctionRow kFunctions[] = {
+    {"is_reading", Slots::is_reading},
+    {"close", close},
+    {"abort", abort},
+    {"pause_reading", Slots::pause_reading},
+    {"resume_reading", Slots::resume_reading},
+    {"write_eof", write_eof},
+    {"can_write_eof", can_write_eof},
+    {"get_write_buffer_size", get_buffer_size},
+    {"_force_close", force_close_with},
+    {"_fatal_error", fatal_error_with},
+    {"_make_empty_waiter", make_empty_waiter},
+    {"_reset_empty_waiter", reset_empty_waiter},
+    {nullptr, nullptr},
+};
 
 constexpr char kWrite[] = "write";
 constexpr char kData[] = "data";
 constexpr char kWritelines[] = "writelines";
 constexpr char kListOfData[] = "list_of_data";
-constexpr char kSetProtocol[] = "set_protocol";
-constexpr char kProtocol[] = "protocol";
-constexpr int kByName = METH_FASTCALL | METH_KEYWORDS;
 
-PyMethodDef methods[] = {
-    {"get_extra_info", py::as_method(get_extra_info), METH_FASTCALL | METH_KEYWORDS,
-     "get_extra_info($self, /, name, default=None)\n--\n\n"
-     "Return what is known of the connection under a name: socket, peername, sockname."},
-    {"is_closing", is_closing, METH_NOARGS,
-     "is_closing($self, /)\n--\n\n"
-     "Return whether it is closed or about to be."},
-    {"is_reading", is_reading, METH_NOARGS,
-     "is_reading($self, /)\n--\n\n"
-     "Return whether it reads: neither paused nor closing."},
-    {"close", close, METH_NOARGS,
-     "close($self, /)\n--\n\n"
-     "Send what is buffered, then close."},
-    {"abort", abort, METH_NOARGS,
-     "abort($self, /)\n--\n\n"
-     "Close at once; what is buffered is lost."},
-    {"set_protocol", py::as_method(one_argument<set_protocol_method, kSetProtocol, kProtocol>),
-     kByName,
-     "set_protocol($self, /, protocol)\n--\n\n"
-     "Let another protocol have what comes."},
-    {"get_protocol", get_protocol, METH_NOARGS,
-     "get_protocol($self, /)\n--\n\n"
-     "Return the protocol."},
-    {"pause_reading", pause_reading, METH_NOARGS,
-     "pause_reading($self, /)\n--\n\n"
-     "Read nothing until resume_reading()."},
-    {"resume_reading", resume_reading, METH_NOARGS,
-     "resume_reading($self, /)\n--\n\n"
-     "Read on after pause_reading()."},
-    {"write", py::as_method(one_argument<write, kWrite, kData>), kByName,
+// Two that are called for each message: the interpreter calls them with no Function between.
+PyMethodDef kMethods[] = {
+    {"write", py::as_method(loop::one_argument<write, kWrite, kData>),
+     METH_FASTCALL | METH_KEYWORDS,
      "write($self, /, data)\n--\n\n"
      "Send bytes; never blocks."},
-    {"writelines", py::as_method(one_argument<writelines, kWritelines, kListOfData>), kByName,
+    {"writelines", py::as_method(loop::one_argument<writelines, kWritelines, kListOfData>),
+     METH_FASTCALL | METH_KEYWORDS,
      "writelines($self, /, list_of_data)\n--\n\n"
      "Send several pieces of bytes."},
-    {"write_eof", write_eof, METH_NOARGS,
-     "write_eof($self, /)\n--\n\n"
-     "Close the writing side once everything is sent."},
-    {"can_write_eof", can_write_eof, METH_NOARGS,
-     "can_write_eof($self, /)\n--\n\n"
-     "Return True."},
-    {"get_write_buffer_size", get_buffer_size, METH_NOARGS,
-     "get_write_buffer_size($self, /)\n--\n\n"
-     "Return the number of bytes that are not sent yet."},
-    {"_force_close", force_close_method, METH_O, nullptr},
-    {"_fatal_error", py::as_method(fatal_error_method), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"_call_connection_lost", connection_lost_method, METH_O, nullptr},
-    {"_make_empty_waiter", make_empty_waiter, METH_NOARGS, nullptr},
-    {"_reset_empty_waiter", reset_empty_waiter, METH_NOARGS, nullptr},
     {"_lend_fd", lend_fd, METH_NOARGS, nullptr},
     {"_take_fd_back", take_fd_back, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
-
-} // namespace
-
-namespace {
 
 // loop._new_transport(sock, protocol, waiter, extra, server, context): none of them optional.
 PyObject* new_transport(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexcept {
@@ -302,29 +180,16 @@ bool find_rules(py::State& state) noexcept {
 
 bool make_socket_transport_type(PyObject* module) noexcept {
     py::State& state = py::state();
-    const py::Ref base = py::Ref::steal(PyImport_ImportModule("asyncio.selector_events"));
-    state.base_socket_transport = base ? reinterpret_cast<PyTypeObject*>(PyObject_GetAttrString(
-                                             base.get(), "_SelectorSocketTransport"))
-                                       : nullptr;
-    if (state.base_socket_transport == nullptr) {
-        return false;
-    }
-    PyType_Slot slots[] = {
-        {Py_tp_doc, const_cast<char*>("A connection, native.")},
-        {Py_tp_dealloc, reinterpret_cast<void*>(dealloc_transport)},
-        {Py_tp_finalize, reinterpret_cast<void*>(finalize_transport)},
-        {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-        {Py_tp_clear, reinterpret_cast<void*>(clear)},
-        {Py_tp_repr, reinterpret_cast<void*>(repr)},
-        {Py_tp_methods, methods},
-        {Py_tp_getset, socket_transport_getset},
-        {0, nullptr},
-    };
-    const py::TypeRecipe recipe = {"bucle.SocketTransport",          slots,
-                                   sizeof(SocketTransport),          alignof(SocketTransport),
-                                   state.base_socket_transport,      nullptr,
-                                   Py_TPFLAGS_DISALLOW_INSTANTIATION};
-    state.socket_transport_type = py::make_type(module, recipe, &socket_transport_offset);
+    TransportRecipe recipe = {};
+    recipe.name = "bucle.SocketTransport";
+    recipe.doc = "A connection, native.";
+    recipe.stock_module = "asyncio.selector_events";
+    recipe.stock = "_SelectorSocketTransport";
+    recipe.functions = kFunctions;
+    recipe.methods = kMethods;
+    recipe.getset = socket_transport_getset;
+    recipe.repr = repr; // asyncio's asks for the socket and for the size of the buffer
+    state.socket_transport_type = make_transport_type<SocketTransport>(module, recipe);
     return state.socket_transport_type != nullptr && find_rules(state) &&
            py::add_methods_for(state.loop_type, state.loop_type, loop_methods);
 }

@@ -3,7 +3,6 @@
 
 #include "core/handle.hpp"
 #include "net/context_scope.hpp"
-#include "net/errors.hpp"
 #include "net/scratch.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -45,7 +44,7 @@ Got receive(PyObject* self, SocketTransport& transport, char* into, std::size_t 
 // What eof_received() answers: 1, 0, or -1 with an error set.
 int tell_eof(SocketTransport& transport) noexcept {
     const py::Ref protocol = transport.protocol.clone();
-    const ContextScope scope(transport.scheduler->spare_context, transport.context);
+    const ContextScope scope(transport.core().spare_context, transport.context);
     if (scope && transport.sink != nullptr) {
         bool keep_open = false;
         return transport.sink->eof(protocol.get(), keep_open) ? static_cast<int>(keep_open) : -1;
@@ -56,7 +55,7 @@ int tell_eof(SocketTransport& transport) noexcept {
 }
 
 bool end_of_stream(PyObject* self, SocketTransport& transport) noexcept {
-    if (in_debug(transport) && !log(kSocketLog, "debug", "%r received EOF", self)) {
+    if (!log_if_debug(self, transport, kSocketLog, "debug", "%r received EOF")) {
         return false;
     }
     const int keep_open = tell_eof(transport);
@@ -64,7 +63,7 @@ bool end_of_stream(PyObject* self, SocketTransport& transport) noexcept {
         return fatal_error(self, "Fatal error: protocol.eof_received() call failed.");
     }
     if (keep_open > 0) { // it may write on, but there is nothing to read any more
-        stop_reading(transport);
+        transport.stop_reading();
         return true;
     }
     return close_transport(self);
@@ -75,7 +74,7 @@ bool deliver(PyObject* self, SocketTransport& transport, const char* data,
     const py::Ref protocol = transport.protocol.clone();
     bool done = false;
     {
-        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        const ContextScope scope(transport.core().spare_context, transport.context);
         if (scope && transport.sink != nullptr) {
             done = transport.sink->data(protocol.get(), data, size);
         } else if (scope) {
@@ -89,7 +88,7 @@ bool deliver(PyObject* self, SocketTransport& transport, const char* data,
 
 bool read_data(PyObject* self, SocketTransport& transport) noexcept {
     for (int i = 0; i != kReadsAtOnce; ++i) {
-        char* const memory = scratch(*transport.scheduler);
+        char* const memory = scratch(transport.core());
         if (memory == nullptr) {
             return fatal_error(self, kReadError);
         }
@@ -104,7 +103,7 @@ bool read_data(PyObject* self, SocketTransport& transport) noexcept {
         if (!deliver(self, transport, memory, size)) {
             return false;
         }
-        if (size < kReadAtOnce || !transport.can_read() || transport.buffered) {
+        if (size < kReadAtOnce || !transport.reading() || transport.buffered) {
             break;
         }
     }
@@ -127,7 +126,7 @@ bool read_into_protocol(PyObject* self, SocketTransport& transport) noexcept {
     Py_buffer view = {};
     bool have_buffer = false;
     {
-        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        const ContextScope scope(transport.core().spare_context, transport.context);
         have_buffer = scope && get_buffer(protocol.get(), view);
     }
     if (!have_buffer) {
@@ -144,7 +143,7 @@ bool read_into_protocol(PyObject* self, SocketTransport& transport) noexcept {
     const py::Ref count = py::Ref::steal(PyLong_FromSize_t(size));
     py::Ref done;
     {
-        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        const ContextScope scope(transport.core().spare_context, transport.context);
         if (count && scope) {
             done = py::call_method(protocol.get(), py::names().buffer_updated, count.get());
         }
@@ -175,14 +174,14 @@ bool begin(PyObject* self, SocketTransport& transport) noexcept {
     const py::Ref made = py::get_attr(protocol.get(), py::names().connection_made);
     bool ok = true;
     {
-        const ContextScope scope(transport.scheduler->spare_context, transport.context);
+        const ContextScope scope(transport.core().spare_context, transport.context);
         ok = made && scope && py::call(made.get(), self);
     }
     if (!ok && !py::exit_exception_raised()) {
-        ok = core::report_failed_callback(*transport.scheduler, made ? made.get() : self, self);
+        ok = core::report_failed_callback(transport.core(), made ? made.get() : self, self);
     }
     py::Ref raised = ok ? py::Ref() : py::compat::take_exception();
-    if (transport.loop && !start_reading(self, transport)) {
+    if (transport.loop && !SocketTransport::start_reading(self)) {
         keep_first(raised);
     }
     if (!tell_waiter(transport)) {
@@ -202,25 +201,24 @@ bool read_ready(PyObject* self) noexcept {
     if (!transport.made) [[unlikely]] {
         return begin(self, transport);
     }
-    if (transport.lost_writes != 0) {
+    if (transport.conn_lost != 0) {
         return true;
     }
     return transport.buffered ? read_into_protocol(self, transport) : read_data(self, transport);
 }
 
-bool start_reading(PyObject* self, SocketTransport& transport) noexcept {
-    if (!transport.can_read()) {
+bool SocketTransport::start_reading(PyObject* self) noexcept {
+    SocketTransport& transport = transport_of(self);
+    if (!transport.made || !transport.reading()) {
         return true;
     }
-    const int fd = descriptor_of(transport);
-    (void)self;
-    return fd < 0
+    return descriptor_of(transport) < 0
                ? py::raise_os_error(EBADF)
-               : loop::watch(*transport.scheduler, fd, loop::Side::reader, transport.reader.get());
+               : watch_side(self, transport, loop::Side::reader, read_ready, kSocketReader);
 }
 
-void stop_reading(SocketTransport& transport) noexcept {
-    loop::unwatch(*transport.scheduler, transport.fd, loop::Side::reader, transport.reader.get());
+void SocketTransport::stop_reading() noexcept {
+    loop::unwatch(core(), fd, loop::Side::reader, reader.get());
 }
 
 } // namespace bucle::net

@@ -11,53 +11,49 @@
 // and after it loop, protocol and socket are dropped. All calls run in the transport's context.
 #pragma once
 
-#include "loop/loop.hpp"
-#include "loop/readiness.hpp"
-#include "net/flow_control.hpp"
+#include "net/endpoint.hpp"
+#include "net/errors.hpp"
 #include "net/sink.hpp"
 #include "net/write_buffer.hpp"
 
 namespace bucle::net {
 
-struct SocketTransport {
-    loop::Flush flush;
-    loop::LoopCore* scheduler = nullptr; // of `loop`
-    py::Ref loop;                        // null: connection_lost was called
-    py::Ref protocol;
-    py::Ref socket; // the Python one; null as long as nobody asked for it
-    py::Ref view;   // asyncio's TransportSocket of it
-    py::Ref extra;  // what the maker gave, a dict or null
+struct Gathered : loop::Flush {
+    PyObject* transport = nullptr; // not owned
+};
+
+// Of Endpoint's fields: `file` is null as long as nobody asked for the Python socket; `extra` is
+// what the maker gave, a dict or null; `fd` is as it was given: who uses it asks descriptor_of().
+struct SocketTransport : Endpoint {
+    static constexpr const char* kLog = kSocketLog;
+    [[nodiscard]] static bool start_reading(PyObject* self) noexcept;
+    // The Readiness stays: before it watches, it is what runs connection_made.
+    void stop_reading() noexcept;
+
+    py::Ref view; // asyncio's TransportSocket of the socket
     py::Ref peername;
     py::Ref sockname;
     py::Ref server;
-    py::Ref context; // null: an empty one
-    py::Ref waiter;  // told when connection_made has been called
+    py::Ref waiter; // told when connection_made has been called
     py::Ref empty_waiter;
-    py::Ref reader;
-    py::Ref writer;
     WriteBuffer buffer;
+    Gathered gathered; // linked while the buffer is to go out before the poll
     FlowControl flow;
     const Sink* sink = nullptr; // of a native protocol
-    int fd = -1;                // as it was given; who uses it asks descriptor_of()
     int family = 0;
-    std::size_t lost_writes = 0; // asyncio's _conn_lost: 0 until connection_lost is scheduled
-    bool open = false;           // the descriptor is, and it is ours
-    bool made = false;           // connection_made was called
-    bool closing = false;
-    bool paused = false;
+    bool open = false; // the descriptor is, and it is ours
+    bool made = false; // connection_made was called
     bool eof_written = false;
     bool buffered = false; // a BufferedProtocol
 
     int visit(visitproc visitor, void* arg) const noexcept;
     void clear() noexcept;
-
-    bool can_read() const noexcept { return made && !closing && !paused; }
 };
 
-extern std::size_t socket_transport_offset;
+inline constexpr const char* kSocketReader = "SocketTransport._read_ready";
 
 inline SocketTransport& transport_of(PyObject* self) noexcept {
-    return *py::own_fields<SocketTransport>(self, socket_transport_offset);
+    return endpoint_of<SocketTransport>(self);
 }
 
 // A connection, as its maker describes it. What is not given is null.
@@ -81,34 +77,31 @@ py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexc
 // socket_life.cpp
 int descriptor_of(const SocketTransport& transport) noexcept; // -1: closed by others
 [[nodiscard]] bool schedule_connection_lost(PyObject* self, PyObject* exception) noexcept;
-[[nodiscard]] bool connection_lost(PyObject* self, py::Ref exception) noexcept;
+[[nodiscard]] bool lose_connection(PyObject* self, SocketTransport& transport,
+                                   PyObject* error) noexcept;
 [[nodiscard]] bool close_transport(PyObject* self) noexcept;
 [[nodiscard]] bool force_close(PyObject* self, PyObject* exception) noexcept;
-// asyncio's _fatal_error of the exception that is set, which is taken. KeyboardInterrupt and
-// SystemExit stay set: false.
+// asyncio's _fatal_error.
+[[nodiscard]] bool fatal_error(PyObject* self, PyObject* error, const char* message) noexcept;
+// Of the exception that is set, which is taken. KeyboardInterrupt and SystemExit stay set: false.
 [[nodiscard]] bool fatal_error(PyObject* self, const char* message) noexcept;
-[[nodiscard]] bool set_protocol(SocketTransport& transport, PyObject* protocol) noexcept;
-[[nodiscard]] bool in_debug(const SocketTransport& transport) noexcept;
+[[nodiscard]] bool change_protocol(SocketTransport& transport, PyObject* protocol) noexcept;
 py::Ref python_socket(SocketTransport& transport) noexcept;
-void dealloc_transport(PyObject* self) noexcept;
-void finalize_transport(PyObject* self) noexcept;
+void finalize_endpoint(PyObject* self, SocketTransport& transport) noexcept;
 
 // socket_read.cpp
 [[nodiscard]] bool read_ready(PyObject* self) noexcept;
-[[nodiscard]] bool start_reading(PyObject* self, SocketTransport& transport) noexcept;
-void stop_reading(SocketTransport& transport) noexcept;
 
 // socket_write.cpp
 PyObject* write(PyObject* self, PyObject* data) noexcept;
 PyObject* writelines(PyObject* self, PyObject* list) noexcept;
-PyObject* write_eof(PyObject* self, PyObject*) noexcept;
+PyObject* write_eof(py::Function&, PyObject* const* args) noexcept;
 [[nodiscard]] bool flush_now(PyObject* self, SocketTransport& transport) noexcept;
-void stop_writing(SocketTransport& transport) noexcept;
 
 // socket_info.cpp
 py::Ref sockname_of(SocketTransport& transport) noexcept;
 py::Ref peername_of(SocketTransport& transport) noexcept;
-py::Ref extra_info(PyObject* self, PyObject* name) noexcept; // null without an error: not known
+PyObject* extra_info(SocketTransport& transport, PyObject* name, PyObject* fallback) noexcept;
 extern PyGetSetDef socket_transport_getset[];
 
 } // namespace bucle::net

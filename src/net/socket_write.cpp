@@ -2,7 +2,6 @@
 #include "net/socket_transport.hpp"
 
 #include "net/context_scope.hpp"
-#include "net/errors.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -22,7 +21,7 @@ constexpr const char* kWriteError = "Fatal write error on socket transport";
 
 // The stock method, for what it refuses: the text is that of the running version.
 PyObject* refuse(PyObject* self, const char* method, PyObject* argument) noexcept {
-    PyObject* const base = reinterpret_cast<PyObject*>(py::state().base_socket_transport);
+    PyObject* const base = reinterpret_cast<PyObject*>(py::state().socket_transport_type->tp_base);
     return PyObject_CallMethod(base, method, "OO", self, argument);
 }
 
@@ -33,20 +32,9 @@ bool is_waiting_for_room(const SocketTransport& transport) noexcept {
 bool write_ready(PyObject* self) noexcept;
 
 bool wait_for_room(PyObject* self, SocketTransport& transport) noexcept {
-    if (is_waiting_for_room(transport)) {
-        return true;
-    }
-    transport.writer = loop::make_readiness(self, write_ready, "SocketTransport._write_ready");
-    const int fd = descriptor_of(transport);
-    if (transport.writer && fd >= 0 &&
-        loop::watch(*transport.scheduler, fd, loop::Side::writer, transport.writer.get())) {
-        return true;
-    }
-    if (transport.writer && fd < 0) {
-        (void)py::raise_os_error(EBADF);
-    }
-    transport.writer.reset();
-    return false;
+    return descriptor_of(transport) < 0 ? py::raise_os_error(EBADF)
+                                        : watch_side(self, transport, loop::Side::writer,
+                                                     write_ready, "SocketTransport._write_ready");
 }
 
 // Sends what it can. False with the error set.
@@ -91,7 +79,7 @@ bool fail(PyObject* self, SocketTransport& transport) noexcept {
         return false;
     }
     const py::Ref error = py::compat::take_exception();
-    stop_writing(transport);
+    unwatch_side(transport, loop::Side::writer);
     transport.buffer.clear();
     py::compat::put_exception(error.clone());
     return fatal_error(self, kWriteError) && settle_empty_waiter(transport, error.get());
@@ -113,7 +101,7 @@ bool resume_protocol(PyObject* self, SocketTransport& transport) noexcept {
         return true;
     }
     const py::Ref loop = transport.loop.clone();
-    const ContextScope scope(transport.scheduler->spare_context, transport.context);
+    const ContextScope scope(transport.core().spare_context, transport.context);
     return scope && maybe_resume_writing(self, transport.flow, transport.buffer.size(), loop.get(),
                                          transport.protocol.get());
 }
@@ -121,7 +109,7 @@ bool resume_protocol(PyObject* self, SocketTransport& transport) noexcept {
 // The descriptor has room again.
 bool write_ready(PyObject* self) noexcept {
     SocketTransport& transport = transport_of(self);
-    if (transport.lost_writes != 0) {
+    if (transport.conn_lost != 0) {
         return true;
     }
     if (!send_some(transport)) {
@@ -133,34 +121,33 @@ bool write_ready(PyObject* self) noexcept {
     if (!transport.buffer.empty() || !transport.loop) {
         return true;
     }
-    stop_writing(transport);
+    unwatch_side(transport, loop::Side::writer);
     if (!settle_empty_waiter(transport, nullptr)) {
         return false;
     }
     if (transport.closing) {
-        ++transport.lost_writes;
-        return connection_lost(self, py::none());
+        ++transport.conn_lost;
+        return lose_connection(self, transport, Py_None);
     }
     return !transport.eof_written || shut_down(transport);
 }
 
 // From the loop, before its poll.
 bool flush_gathered(loop::Flush& flush) noexcept {
-    auto& transport = reinterpret_cast<SocketTransport&>(flush); // its first field
-    const py::Ref self = py::Ref::borrow(
-        reinterpret_cast<PyObject*>(reinterpret_cast<char*>(&transport) - socket_transport_offset));
+    const py::Ref self = py::Ref::borrow(static_cast<Gathered&>(flush).transport);
+    SocketTransport& transport = transport_of(self.get());
     const py::Ref loop = transport.loop.clone();
-    const ContextScope scope(transport.scheduler->spare_context, transport.context);
+    const ContextScope scope(transport.core().spare_context, transport.context);
     return scope && flush_now(self.get(), transport);
 }
 
 // Whether there is somebody to write to. asyncio drops what comes later without an error, and
 // warns from the fifth time on.
 bool is_connected(SocketTransport& transport, bool& ok) noexcept {
-    if (transport.lost_writes == 0) [[likely]] {
+    if (transport.conn_lost == 0) [[likely]] {
         return true;
     }
-    ok = count_lost_write(transport.lost_writes, kSocketLog, "socket.send() raised exception.");
+    ok = count_lost_write(transport.conn_lost, kSocketLog, "socket.send() raised exception.");
     return false;
 }
 
@@ -176,12 +163,13 @@ bool after_write(PyObject* self, SocketTransport& transport) noexcept {
     }
     if (static_cast<std::int64_t>(transport.buffer.size()) >
             8 * std::min(kGathered / 8, transport.flow.high.bytes) ||
-        !transport.scheduler->running() || loop::takes_long(*transport.scheduler)) {
+        !transport.core().running() || loop::takes_long(transport.core())) {
         return flush_now(self, transport);
     }
-    if (!transport.flush.node.linked()) {
-        transport.flush.flush = flush_gathered;
-        transport.scheduler->flushes.push_back(&transport.flush);
+    if (!transport.gathered.node.linked()) {
+        transport.gathered.flush = flush_gathered;
+        transport.gathered.transport = self;
+        transport.core().flushes.push_back(&transport.gathered);
     }
     return true;
 }
@@ -203,17 +191,9 @@ bool gather(SocketTransport& transport, PyObject* piece) noexcept {
 
 } // namespace
 
-void stop_writing(SocketTransport& transport) noexcept {
-    const py::Ref writer = std::move(transport.writer);
-    if (writer) {
-        loop::unwatch(*transport.scheduler, transport.fd, loop::Side::writer, writer.get());
-        loop::disown(writer.get());
-    }
-}
-
 bool flush_now(PyObject* self, SocketTransport& transport) noexcept {
-    transport.flush.node.unlink();
-    if (transport.lost_writes != 0 || transport.buffer.empty() || is_waiting_for_room(transport)) {
+    transport.gathered.node.unlink();
+    if (transport.conn_lost != 0 || transport.buffer.empty() || is_waiting_for_room(transport)) {
         return true;
     }
     if (!send_some(transport)) {
@@ -227,16 +207,12 @@ bool flush_now(PyObject* self, SocketTransport& transport) noexcept {
 
 PyObject* write(PyObject* self, PyObject* data) noexcept {
     SocketTransport& transport = transport_of(self);
-    py::Ref bytes;
-    if (PyBytes_CheckExact(data)) [[likely]] {
-        bytes = py::Ref::borrow(data);
-    } else if (!PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
+    if (!is_bytes_like(data)) [[unlikely]] {
         return refuse(self, "write", data);
-    } else {
-        bytes = py::Ref::steal(PyBytes_FromObject(data));
-        if (!bytes) {
-            return nullptr;
-        }
+    }
+    py::Ref bytes = immutable(data);
+    if (!bytes) {
+        return nullptr;
     }
     if (!may_write(transport)) [[unlikely]] {
         return py::raise_runtime_error(transport.eof_written
@@ -250,7 +226,7 @@ PyObject* write(PyObject* self, PyObject* data) noexcept {
     if (is_connected(transport, ok)) [[likely]] {
         ok = transport.buffer.push(std::move(bytes)) && after_write(self, transport);
     }
-    return ok ? py::new_ref(Py_None) : nullptr;
+    return none_if(ok);
 }
 
 PyObject* writelines(PyObject* self, PyObject* list) noexcept {
@@ -263,7 +239,7 @@ PyObject* writelines(PyObject* self, PyObject* list) noexcept {
     const int any = PyObject_IsTrue(list);
     bool ok = any >= 0;
     if (any <= 0 || !is_connected(transport, ok)) {
-        return ok ? py::new_ref(Py_None) : nullptr;
+        return none_if(ok);
     }
     const py::Ref items = py::Ref::steal(PySequence_List(list));
     if (!items) {
@@ -274,11 +250,11 @@ PyObject* writelines(PyObject* self, PyObject* list) noexcept {
             return nullptr;
         }
     }
-    return transport.buffer.empty() || after_write(self, transport) ? py::new_ref(Py_None)
-                                                                    : nullptr;
+    return none_if(transport.buffer.empty() || after_write(self, transport));
 }
 
-PyObject* write_eof(PyObject* self, PyObject*) noexcept {
+PyObject* write_eof(py::Function&, PyObject* const* args) noexcept {
+    PyObject* const self = args[0];
     SocketTransport& transport = transport_of(self);
     if (transport.closing || transport.eof_written) {
         Py_RETURN_NONE;
@@ -287,9 +263,7 @@ PyObject* write_eof(PyObject* self, PyObject*) noexcept {
         return nullptr;
     }
     transport.eof_written = true;
-    return transport.lost_writes != 0 || !transport.buffer.empty() || shut_down(transport)
-               ? py::new_ref(Py_None)
-               : nullptr;
+    return none_if(transport.conn_lost != 0 || !transport.buffer.empty() || shut_down(transport));
 }
 
 } // namespace bucle::net

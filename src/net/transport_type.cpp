@@ -8,9 +8,16 @@
 namespace bucle::net {
 namespace {
 
+constexpr const char* kTransports = "asyncio.transports";
+
 py::Ref import_class(const char* module_name, const char* name) noexcept {
     const py::Ref module = py::Ref::steal(PyImport_ImportModule(module_name));
     return module ? py::Ref::steal(PyObject_GetAttrString(module.get(), name)) : py::Ref();
+}
+
+bool take_repr(PyObject* type, PyObject* stock) noexcept {
+    const py::Ref repr = py::Ref::steal(PyObject_GetAttrString(stock, "__repr__"));
+    return repr && PyObject_SetAttrString(type, "__repr__", repr.get()) == 0;
 }
 
 constexpr std::size_t round_up(std::size_t size, std::size_t align) noexcept {
@@ -20,23 +27,23 @@ constexpr std::size_t round_up(std::size_t size, std::size_t align) noexcept {
 } // namespace
 
 PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recipe,
-                                  PyType_Slot* slots, std::size_t own_size, std::size_t own_align,
+                                  const py::FunctionRow* common, PyType_Slot* slots,
+                                  std::size_t own_size, std::size_t own_align,
                                   std::size_t* offset) noexcept {
     const char* const short_name = std::strrchr(recipe.name, '.') + 1;
-    const py::Ref base = import_class("asyncio.transports", recipe.base);
+    const py::Ref stock = import_class(recipe.stock_module, recipe.stock);
+    const py::Ref base = !stock                   ? py::Ref()
+                         : recipe.base == nullptr ? stock.clone()
+                                                  : import_class(kTransports, recipe.base);
     const py::Ref second = base && recipe.second_base != nullptr
-                               ? import_class("asyncio.transports", recipe.second_base)
+                               ? import_class(kTransports, recipe.second_base)
                                : py::Ref();
-    const py::Ref stock = base && (second || recipe.second_base == nullptr)
-                              ? import_class(recipe.stock_module, recipe.stock)
-                              : py::Ref();
-    if (!stock) {
+    if (!base || (!second && recipe.second_base != nullptr)) {
         return nullptr;
     }
     auto* const base_type = reinterpret_cast<PyTypeObject*>(base.get());
-    const std::size_t place =
-        round_up(static_cast<std::size_t>(base_type->tp_basicsize), own_align);
-    // asyncio's transports have a dict and weak references; Endpoint begins with the room for both.
+    std::size_t place = round_up(static_cast<std::size_t>(base_type->tp_basicsize), own_align);
+    // asyncio's transports have a dict and weak references, its abstract classes do not.
     PyMemberDef members[] = {
         {"__dictoffset__", T_PYSSIZET, static_cast<Py_ssize_t>(place), READONLY, nullptr},
         {"__weaklistoffset__", T_PYSSIZET, static_cast<Py_ssize_t>(place + sizeof(PyObject*)),
@@ -47,10 +54,16 @@ PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recip
     while (slot->slot != 0) {
         ++slot;
     }
+    if (recipe.base != nullptr) {
+        place += 2 * sizeof(PyObject*);
+        *slot++ = {Py_tp_members, members};
+    }
     *slot++ = {Py_tp_doc, const_cast<char*>(recipe.doc)};
-    *slot++ = {Py_tp_members, members};
     *slot++ = {Py_tp_methods, recipe.methods};
     *slot++ = {Py_tp_getset, recipe.getset};
+    if (recipe.repr != nullptr) {
+        *slot++ = {Py_tp_repr, reinterpret_cast<void*>(recipe.repr)};
+    }
     *slot = {0, nullptr};
     const py::TypeRecipe type_recipe = {recipe.name,
                                         slots,
@@ -63,15 +76,13 @@ PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recip
                                         reinterpret_cast<PyTypeObject*>(second.get()),
                                         place};
     PyTypeObject* const type = py::make_type(module, type_recipe, offset);
-    const py::Ref repr = type == nullptr
-                             ? py::Ref()
-                             : py::Ref::steal(PyObject_GetAttrString(stock.get(), "__repr__"));
-    if (!repr || !py::add_functions(type, stock.get(), recipe.functions) ||
-        PyObject_SetAttrString(reinterpret_cast<PyObject*>(type), "__repr__", repr.get()) < 0 ||
-        PyModule_AddObjectRef(module, short_name, reinterpret_cast<PyObject*>(type)) < 0) {
-        return nullptr;
-    }
-    return type;
+    auto* const made = reinterpret_cast<PyObject*>(type);
+    return type != nullptr && (recipe.repr != nullptr || take_repr(made, stock.get())) &&
+                   py::add_functions(type, stock.get(), common) &&
+                   py::add_functions(type, stock.get(), recipe.functions) &&
+                   PyModule_AddObjectRef(module, short_name, made) == 0
+               ? type
+               : nullptr;
 }
 
 bool add_loop_functions(const char* stock_module, const char* stock,

@@ -1,5 +1,5 @@
 // Making the types of transports: real subclasses of asyncio's abstract ones, whose methods have
-// the functions of asyncio's own transport of the kind as twins, and whose __repr__ is that one's.
+// the functions of asyncio's own transport of the kind as twins.
 #pragma once
 
 #include "net/endpoint.hpp"
@@ -12,13 +12,14 @@ namespace bucle::net {
 struct TransportRecipe {
     const char* name; // "bucle.DatagramTransport"
     const char* doc;
-    const char* base; // a class of asyncio.transports
+    const char* base; // a class of asyncio.transports; null: `stock`
     const char* second_base;
     const char* stock_module; // where asyncio's own transport of the kind is
     const char* stock;
-    const py::FunctionRow* functions;
-    PyMethodDef* methods; // what has no twin
+    const py::FunctionRow* functions; // beside those of EndpointSlots
+    PyMethodDef* methods;             // what has no twin
     PyGetSetDef* getset;
+    reprfunc repr; // null: that of `stock`
 };
 
 // A bare instance; null with an error set.
@@ -43,6 +44,7 @@ struct TransportSlots {
         return py::visit_type(self, visit, arg);
     }
     static int clear(PyObject* self) noexcept {
+        give_up_fd(self, endpoint_of<T>(self));
         endpoint_of<T>(self).clear();
         py::compat::clear_instance_dict(self);
         return 0;
@@ -62,7 +64,8 @@ struct TransportSlots {
 
 // Makes the type and adds it to the module. Null with an error set.
 PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recipe,
-                                  PyType_Slot* slots, std::size_t own_size, std::size_t own_align,
+                                  const py::FunctionRow* common, PyType_Slot* slots,
+                                  std::size_t own_size, std::size_t own_align,
                                   std::size_t* offset) noexcept;
 
 template <class T>
@@ -75,7 +78,8 @@ PyTypeObject* make_transport_type(PyObject* module, const TransportRecipe& recip
         {Py_tp_dealloc, reinterpret_cast<void*>(S::dealloc)},
         {0, nullptr},
     };
-    return make_transport_type(module, recipe, slots, sizeof(T), alignof(T), &endpoint_offset<T>);
+    return make_transport_type(module, recipe, EndpointSlots<T>::kFunctions, slots, sizeof(T),
+                               alignof(T), &endpoint_offset<T>);
 }
 
 // Puts native functions on the type of the loop; their twins are those of a class of asyncio's.

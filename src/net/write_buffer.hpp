@@ -15,6 +15,11 @@
 
 namespace bucle::net {
 
+// What asyncio's transports take.
+inline bool is_bytes_like(PyObject* data) noexcept {
+    return PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data);
+}
+
 // bytes kept as they are, anything else copied; null with an error set.
 inline py::Ref immutable(PyObject* data) noexcept {
     return PyBytes_CheckExact(data) ? py::Ref::borrow(data)

@@ -136,7 +136,7 @@ PyObject* write_method(py::Function&, PyObject* const* args) noexcept {
     PyObject* const self = args[0];
     PyObject* const data = args[1];
     WritePipe& pipe = pipe_of(self);
-    if (!PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
+    if (!is_bytes_like(data)) {
         const py::Ref text = py::Ref::steal(PyObject_Repr(data));
         if (text) {
             PyErr_SetObject(PyExc_AssertionError, text.get());
@@ -145,13 +145,12 @@ PyObject* write_method(py::Function&, PyObject* const* args) noexcept {
     }
     const int some = PyObject_IsTrue(data);
     if (some <= 0) {
-        return some < 0 ? nullptr : py::new_ref(Py_None);
+        return none_if(some == 0);
     }
     if (pipe.conn_lost != 0 || pipe.closing) {
-        return count_lost_write(pipe.conn_lost, kPipeLog,
-                                "pipe closed by peer or os.write(pipe, data) raised exception.")
-                   ? py::new_ref(Py_None)
-                   : nullptr;
+        return none_if(
+            count_lost_write(pipe.conn_lost, kPipeLog,
+                             "pipe closed by peer or os.write(pipe, data) raised exception."));
     }
     if (pipe.buffer.empty()) {
         if (!write_or_keep(self, pipe, data)) {
@@ -169,10 +168,8 @@ PyObject* write_method(py::Function&, PyObject* const* args) noexcept {
             return nullptr;
         }
     }
-    return maybe_pause_writing(self, pipe.flow, pipe.buffer.size(), pipe.loop.get(),
-                               pipe.protocol.get())
-               ? py::new_ref(Py_None)
-               : nullptr;
+    return none_if(maybe_pause_writing(self, pipe.flow, pipe.buffer.size(), pipe.loop.get(),
+                                       pipe.protocol.get()));
 }
 
 bool end_writing(PyObject* self, WritePipe& pipe) noexcept {
@@ -188,20 +185,20 @@ bool end_writing(PyObject* self, WritePipe& pipe) noexcept {
 }
 
 PyObject* write_eof(py::Function&, PyObject* const* args) noexcept {
-    return end_writing(args[0], pipe_of(args[0])) ? py::new_ref(Py_None) : nullptr;
+    return none_if(end_writing(args[0], pipe_of(args[0])));
 }
 
 PyObject* close(py::Function&, PyObject* const* args) noexcept {
     WritePipe& pipe = pipe_of(args[0]);
-    return !pipe.file || end_writing(args[0], pipe) ? py::new_ref(Py_None) : nullptr;
+    return none_if(!pipe.file || end_writing(args[0], pipe));
 }
 
 PyObject* abort(py::Function&, PyObject* const* args) noexcept {
-    return close_with(args[0], pipe_of(args[0]), nullptr) ? py::new_ref(Py_None) : nullptr;
+    return none_if(close_with(args[0], pipe_of(args[0]), nullptr));
 }
 
 PyObject* close_because(py::Function&, PyObject* const* args) noexcept {
-    return close_with(args[0], pipe_of(args[0]), args[1]) ? py::new_ref(Py_None) : nullptr;
+    return none_if(close_with(args[0], pipe_of(args[0]), args[1]));
 }
 
 PyObject* can_write_eof(py::Function&, PyObject* const*) noexcept {
@@ -212,44 +209,19 @@ PyObject* get_write_buffer_size(py::Function&, PyObject* const* args) noexcept {
     return PyLong_FromSize_t(pipe_of(args[0]).buffer.size());
 }
 
-// The closing of the other end is watched for even if ours is to be closed when all is written.
-PyObject* start_reading(PyObject* self, PyObject*) noexcept {
-    WritePipe& pipe = pipe_of(self);
-    return !pipe.loop || pipe.loss_scheduled ||
-                   watch_side(self, pipe, loop::Side::reader, read_ready, kReader)
-               ? py::new_ref(Py_None)
-               : nullptr;
-}
-
 using Slots = EndpointSlots<WritePipe>;
+using Flow = FlowSlots<Slots::flow>;
 
 const py::FunctionRow kFunctions[] = {
     {"write", write_method},
     {"write_eof", write_eof},
     {"can_write_eof", can_write_eof},
     {"get_write_buffer_size", get_write_buffer_size},
-    {"get_extra_info", Slots::get_extra_info},
-    {"is_closing", Slots::is_closing},
-    {"get_protocol", Slots::get_protocol},
-    {"set_protocol", Slots::set_protocol},
     {"close", close},
     {"abort", abort},
     {"_close", close_because},
-    {"_call_connection_lost", Slots::call_connection_lost},
     {nullptr, nullptr},
 };
-
-PyMethodDef kMethods[] = {
-    {"_start_reading", start_reading, METH_NOARGS,
-     "_start_reading($self, /)\n--\n\n"
-     "Begin to watch for the closing of the other end, after connection_made()."},
-    {nullptr, nullptr, 0, nullptr},
-};
-
-FlowControl& flow_of(PyObject* self) noexcept {
-    return pipe_of(self).flow;
-}
-using Flow = FlowSlots<flow_of>;
 
 // What waits, as asyncio keeps it; a copy.
 PyObject* get_buffer(PyObject* self, void*) noexcept {
@@ -261,35 +233,24 @@ PyGetSetDef kAttributes[] = {
     Flow::kHigh,
     Flow::kLow,
     Flow::kPaused,
-    {"_loop", Slots::get_ref<&Endpoint::loop>, nullptr, nullptr, nullptr},
-    {"_protocol", Slots::get_ref<&Endpoint::protocol>, Slots::set_ref<&Endpoint::protocol>, nullptr,
-     nullptr},
-    {"_extra", Slots::get_ref<&Endpoint::extra>, Slots::set_ref<&Endpoint::extra>, nullptr,
-     nullptr},
-    {"_pipe", Slots::get_ref<&Endpoint::file>, Slots::set_ref<&Endpoint::file>, nullptr, nullptr},
-    {"_fileno", Slots::get_fd, nullptr, nullptr, nullptr},
-    {"_closing", Slots::get_flag<&Endpoint::closing>, nullptr, nullptr, nullptr},
-    {"_conn_lost", Slots::get_conn_lost, nullptr, nullptr, nullptr},
+    Slots::kLoop,
+    Slots::kProtocol,
+    Slots::kExtra,
+    Slots::file_row("_pipe"),
+    Slots::fd_row("_fileno"),
+    Slots::kClosing,
+    Slots::kConnLost,
     {"_buffer", get_buffer, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
-// loop._make_write_pipe_transport(pipe, protocol, waiter=None, extra=None)
 PyObject* make(py::Function&, PyObject* const* args) noexcept {
     py::Ref self = make_endpoint<WritePipe>(py::state().write_pipe_type);
-    if (!self) {
-        return nullptr;
-    }
-    WritePipe& pipe = pipe_of(self.get());
-    bool watched = false;
-    if (!set_up(pipe, args[0], args[2], args[4]) ||
-        PyObject_SetItem(pipe.extra.get(), py::names().pipe, args[1]) < 0 ||
-        !open_pipe(pipe, args[1], "Pipe transport is only for pipes, sockets and character devices",
-                   &watched)) {
-        return nullptr;
-    }
-    pipe.file = py::Ref::borrow(args[1]); // from here on it is closed with the transport
-    return announce(self.get(), pipe, watched, args[3]) ? self.release() : nullptr;
+    return self && open_pipe(self.get(), pipe_of(self.get()), args,
+                             "Pipe transport is only for pipes, sockets and character devices",
+                             false)
+               ? self.release()
+               : nullptr;
 }
 
 const py::FunctionRow kLoopFunctions[] = {
@@ -298,6 +259,12 @@ const py::FunctionRow kLoopFunctions[] = {
 };
 
 } // namespace
+
+bool WritePipe::start_reading(PyObject* self) noexcept {
+    WritePipe& pipe = pipe_of(self);
+    return !pipe.loop || pipe.loss_scheduled ||
+           watch_side(self, pipe, loop::Side::reader, read_ready, kReader);
+}
 
 bool make_write_pipe_type(PyObject* module) noexcept {
     TransportRecipe recipe = {};
@@ -308,7 +275,7 @@ bool make_write_pipe_type(PyObject* module) noexcept {
     recipe.stock_module = "asyncio.unix_events";
     recipe.stock = "_UnixWritePipeTransport";
     recipe.functions = kFunctions;
-    recipe.methods = kMethods;
+    recipe.methods = Slots::kMethods;
     recipe.getset = kAttributes;
     py::state().write_pipe_type = make_transport_type<WritePipe>(module, recipe);
     return py::state().write_pipe_type != nullptr &&

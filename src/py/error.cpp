@@ -84,6 +84,14 @@ void raise_chained(Ref exception, Ref context) noexcept {
     compat::put_exception(std::move(exception));
 }
 
+void warn_unclosed(PyObject* object, const char* kind) noexcept {
+    const Ref text = Ref::steal(PyUnicode_FromFormat("unclosed %s %R", kind, object));
+    PyObject* stack[] = {text.get(), PyExc_ResourceWarning, object};
+    if (!text || !Ref::steal(PyObject_Vectorcall(state().warn, stack, 2, names().kw_source))) {
+        PyErr_WriteUnraisable(object);
+    }
+}
+
 void raise(Ref exception) noexcept {
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())), exception.get());
 }

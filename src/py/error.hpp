@@ -36,6 +36,10 @@ void set_context(PyObject* exception, PyObject* context) noexcept;
 // Raises `exception` (an instance) with `context` as its context when it has none.
 void raise_chained(Ref exception, Ref context) noexcept;
 
+// The ResourceWarning "unclosed {kind} {object!r}" of a finalizer. What comes of it, as where
+// warnings are errors, is told to sys.unraisablehook.
+void warn_unclosed(PyObject* object, const char* kind) noexcept;
+
 // Raises an instance as Python's `raise` does: what is being handled becomes its context.
 void raise(Ref exception) noexcept;
 

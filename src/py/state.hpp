@@ -85,7 +85,6 @@ struct State {
     PyObject* base_timer_handle = nullptr;
     PyObject* base_threadsafe_handle = nullptr; // null before 3.14
     PyObject* base_loop = nullptr;
-    PyTypeObject* base_socket_transport = nullptr; // asyncio's _SelectorSocketTransport
     PyObject* buffered_protocol = nullptr;
     PyObject* transport_socket = nullptr;    // asyncio.trsock.TransportSocket
     PyObject* socket_class = nullptr;        // socket.socket
