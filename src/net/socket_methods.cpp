@@ -121,14 +121,24 @@ PyMethodDef kMethods[] = {
      METH_FASTCALL | METH_KEYWORDS,
      "write($self, /, data)\n--\n\n"
      "Send bytes; never blocks."},
-    {"writelines", py::as_method(loop::one_argument<writelines, kWritelines, kListOfData>),
-     METH_FASTCALL | METH_KEYWORDS,
-     "writelines($self, /, list_of_data)\n--\n\n"
-     "Send several pieces of bytes."},
     {"_lend_fd", lend_fd, METH_NOARGS, nullptr},
     {"_take_fd_back", take_fd_back, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
+
+PyMethodDef writelines_method[] = {
+    {"writelines", py::as_method(loop::one_argument<writelines, kWritelines, kListOfData>),
+     METH_FASTCALL | METH_KEYWORDS,
+     "writelines($self, /, list_of_data)\n--\n\n"
+     "Send several pieces of bytes."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+// Up to 3.11 it is inherited: the pieces are joined for one write().
+bool add_writelines(PyTypeObject* type) noexcept {
+    const int own = PyDict_Contains(type->tp_base->tp_dict, py::names().writelines);
+    return own == 0 || (own > 0 && py::add_methods_for(type, type, writelines_method));
+}
 
 // loop._new_transport(sock, protocol, waiter, extra, server, context): none of them optional.
 PyObject* new_transport(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexcept {
@@ -191,6 +201,7 @@ bool make_socket_transport_type(PyObject* module) noexcept {
     recipe.repr = repr; // asyncio's asks for the socket and for the size of the buffer
     state.socket_transport_type = make_transport_type<SocketTransport>(module, recipe);
     return state.socket_transport_type != nullptr && find_rules(state) &&
+           add_writelines(state.socket_transport_type) &&
            py::add_methods_for(state.loop_type, state.loop_type, loop_methods);
 }
 
