@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from .peers import Net, Recorder, closed, connected, turns, until
+from .peers import Factory, Net, Recorder, closed, connected, turns, until
 
 pytestmark = pytest.mark.native
 
@@ -72,6 +72,50 @@ async def test_nothing_breaks_after_the_end(net: Net) -> None:
     assert transport.get_extra_info("socket").fileno() == -1
     assert "closed" in repr(transport)
     assert transport.get_write_buffer_size() == 0
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "_force_close"])
+async def test_nothing_breaks_after_its_end_was_called_by_name(net: Net, end: str) -> None:
+    transport, protocol, peer = await connected(net.loop)
+    transport._call_connection_lost(None)
+    assert protocol.calls.count("lost") == 1
+    getattr(transport, end)(*([None] if end == "_force_close" else []))
+    await turns(3)
+    assert protocol.calls.count("lost") == 1
+    peer.close()
+
+
+async def test_the_descriptor_of_a_collected_one_is_closed_once(net: Net) -> None:
+    class Later:
+        """Made after the transport, hence finalized after it."""
+
+        def __init__(self, transport: Any) -> None:
+            self.transport = transport
+            self.itself = self
+
+        def __del__(self) -> None:
+            reused.append(os.dup(0))
+            self.transport.close()
+            self.transport.abort()
+
+    reused: list[int] = []
+    factory = Factory()
+    server = await net.loop.create_server(factory, "127.0.0.1", 0)
+    peer = socket.create_connection(server.sockets[0].getsockname())
+    await until(lambda: factory.made and factory.made[0].transport)
+    protocol = factory.made.pop()
+    protocol.transport.pause_reading()  # what is watched, is kept by its loop
+    number = protocol.transport._sock_fd  # nobody asked for its socket
+    protocol.later = Later(protocol.transport)  # type: ignore[attr-defined]
+    del protocol
+    with pytest.warns(ResourceWarning, match="unclosed transport"):
+        gc.collect()
+    assert reused == [number]
+    await turns(3)
+    os.fstat(number)
+    os.close(number)
+    peer.close()
+    server.close()
 
 
 async def test_there_is_no_other_way_to_make_one(net: Net) -> None:
