@@ -119,7 +119,11 @@ core::Step enter(core::Coroutine& co, py::Ref, py::Ref, py::Ref& result) noexcep
     TaskGroup& group = group_of(self);
     if (!group.entered.off()) {
         if (is_initialized(self)) {
-            PyErr_Format(PyExc_RuntimeError, "TaskGroup %R has already been entered", self);
+            PyErr_Format(PyExc_RuntimeError,
+                         py::state().task_group_rules.said_been_already
+                             ? "TaskGroup %R has been already entered"
+                             : "TaskGroup %R has already been entered",
+                         self);
         }
         return core::Step::fail;
     }
@@ -228,6 +232,7 @@ void find_rules(py::TaskGroupRules& rules) noexcept {
     rules.uncancels_late = mentions(leave, "cancelling");
     rules.keeps_outer_cancel = mentions(leave, "pending_cancellation_error");
     rules.passes_generator_exit = mentions(leave, "GeneratorExit");
+    rules.said_been_already = mentions("TaskGroup.__aenter__", " has been already entered");
     rules.suppresses = mentions("TaskGroup.cancel", "_abort");
 }
 

@@ -103,7 +103,9 @@ bool set_deadline(PyObject* self, Timeout& timeout, PyObject* when) noexcept {
         if (!has_state(self)) {
             return false;
         }
-        if (timeout.state == State::created) {
+        if (timeout.state == State::created && !py::state().timeout_rules.checks_entry) {
+            PyErr_SetNone(PyExc_AssertionError);
+        } else if (timeout.state == State::created) {
             py::raise_runtime_error("Timeout has not been entered");
         } else {
             PyErr_Format(PyExc_RuntimeError, "Cannot change state of %s Timeout",
@@ -189,7 +191,9 @@ bool leave_expired(PyObject* self, Timeout& timeout, PyObject* type, PyObject* e
         return ours >= 0;
     }
     if (is_cancellation(type)) {
-        raise_timeout(error);
+        raise_timeout(!py::state().timeout_rules.counts_requests ? nullptr
+                      : error == nullptr                         ? Py_None
+                                                                 : error);
         return false;
     }
     return !py::state().timeout_rules.inserts_error || error == nullptr ||
@@ -212,7 +216,9 @@ void raise_timeout(PyObject* cause) noexcept {
         return;
     }
     const bool caused = instance && instance.get() != Py_None;
-    PyException_SetCause(error.get(), caused ? instance.clone().release() : nullptr);
+    if (instance) {
+        PyException_SetCause(error.get(), caused ? instance.clone().release() : nullptr);
+    }
     // Through the interpreter, which may know of an error that is being handled.
     PyErr_SetObject(PyExc_TimeoutError, error.get());
     if (caused) {
@@ -250,10 +256,13 @@ py::Ref make_timeout(PyObject* when) noexcept {
 bool enter_timeout(PyObject* self) noexcept {
     Timeout& timeout = timeout_of(self);
     if (timeout.state != State::created) {
-        if (has_state(self)) {
-            py::raise_runtime_error("Timeout has already been entered");
+        if (!has_state(self)) {
+            return false;
         }
-        return false;
+        if (py::state().timeout_rules.checks_entry) {
+            py::raise_runtime_error("Timeout has already been entered");
+            return false;
+        }
     }
     const py::Ref loop = py::abi::require_running_loop();
     py::Ref task = loop ? require_task(loop.get()) : py::Ref();
@@ -262,7 +271,7 @@ bool enter_timeout(PyObject* self) noexcept {
     }
     timeout.state = State::entered;
     timeout.task = task.clone();
-    timeout.cancelling = cancelling_of(task.get());
+    timeout.cancelling = py::state().timeout_rules.counts_requests ? cancelling_of(task.get()) : 0;
     if (timeout.cancelling == -1 && PyErr_Occurred() != nullptr) {
         return false;
     }
@@ -270,7 +279,7 @@ bool enter_timeout(PyObject* self) noexcept {
         return static_cast<bool>(py::call_method(self, py::names().reschedule,
                                                  timeout.when ? timeout.when.get() : Py_None));
     }
-    return !timeout.when || arm(self, timeout, loop.get());
+    return cancel_handler(timeout) && (!timeout.when || arm(self, timeout, loop.get()));
 }
 
 bool exit_timeout(PyObject* self, PyObject* type, PyObject* error) noexcept {
@@ -432,6 +441,10 @@ PyGetSetDef kProperties[] = {
 bool make_timeout_type(PyObject* module) noexcept {
     py::State& state = py::state();
     const char* const stock = "asyncio.timeouts";
+    state.timeout_rules.counts_requests =
+        py::twin_mentions("asyncio.timeouts", "Timeout.__aexit__", "_cancelling");
+    state.timeout_rules.checks_entry =
+        py::twin_mentions("asyncio.timeouts", "Timeout.__aenter__", "CREATED");
     state.timeout_rules.takes_subclasses =
         py::twin_mentions(stock, "Timeout.__aexit__", "issubclass");
     state.timeout_rules.inserts_error =

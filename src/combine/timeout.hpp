@@ -19,7 +19,7 @@ py::Ref require_task(PyObject* loop) noexcept;
 [[nodiscard]] bool enter_timeout(PyObject* self) noexcept;
 [[nodiscard]] bool exit_timeout(PyObject* self, PyObject* type, PyObject* error) noexcept;
 
-// TimeoutError with `cause` for its cause and context, raised.
+// `raise TimeoutError from cause`; without the second half for a null one.
 void raise_timeout(PyObject* cause) noexcept;
 
 } // namespace bucle::combine

@@ -61,8 +61,8 @@ struct FunctionRow {
 [[nodiscard]] bool add_module_functions(PyObject* module, const char* stock_module,
                                         const FunctionRow* rows) noexcept;
 
-// Whether the body of an asyncio function mentions a name, or has a local variable of it: how a
-// change of asyncio's behaviour within a version is told. `path` is "sleep",
+// Whether the body of an asyncio function mentions a name, or has a local variable or a constant of
+// it: how a change of asyncio's behaviour within a version is told. `path` is "sleep",
 // "TaskGroup.create_task" or "shield._inner_done_callback", a function inside another.
 bool twin_mentions(const char* stock_module, const char* path, const char* name) noexcept;
 // Whether it mentions `first`, an attribute or a global name, and only afterwards `second`.

@@ -53,7 +53,7 @@ Py_ssize_t find_name(PyObject* code, const char* list, const char* name) noexcep
 
 bool twin_mentions(const char* stock_module, const char* path, const char* name) noexcept {
     const Ref code = find_code(stock_module, path);
-    for (const char* list : {"co_names", "co_varnames", "co_cellvars"}) {
+    for (const char* list : {"co_names", "co_varnames", "co_cellvars", "co_consts"}) {
         if (code && find_name(code.get(), list, name) >= 0) {
             return true;
         }

@@ -6,6 +6,7 @@
 // clang-format off: one name a line
 #define BUCLE_NAMES(X) \
     X(__class__) \
+    X(__del__) \
     X(__dict__) \
     X(__module__) \
     X(__name__) \

@@ -34,6 +34,8 @@ enum class CreateTaskRules {
 
 // What the installed asyncio's Timeout and wait_for do; see combine/timeout.cpp, wait_for.cpp.
 struct TimeoutRules {
+    bool counts_requests = false;      // to cancel at the start, and names the cause; from 3.11.3
+    bool checks_entry = false;         // that it is entered once; from 3.11.7
     bool takes_subclasses = false;     // of CancelledError
     bool inserts_error = false;        // a TimeoutError into the context of other errors
     bool wait_for_uses_timeout = true; // before 3.12 it has a task and a waiter of its own
@@ -52,7 +54,8 @@ struct TaskGroupRules {
     bool keeps_outer_cancel = false; // one that came while the group was cancelling
     bool forgets = false;            // parent and errors, at the end
     bool passes_generator_exit = false;
-    bool suppresses = false; // what is left of a cancellation, as of cancel()
+    bool said_been_already = false; // "has been already entered", up to 3.11.6
+    bool suppresses = false;        // what is left of a cancellation, as of cancel()
 };
 
 // What the installed asyncio's combinators do; it changed within minor series, too.
@@ -210,7 +213,7 @@ struct State {
     void* queue_hooks = nullptr;              // sync/queue_hooks.cpp
     void* reader_hooks = nullptr;             // streams/hooks.cpp
     PyObject* newline = nullptr;              // streams/reading.cpp: b"\n"
-    PyObject* writer_del = nullptr;           // streams/writer.cpp: asyncio's StreamWriter.__del__
+    PyObject* writer_del = nullptr;           // asyncio's StreamWriter.__del__, or null
     PyObject* broken_barrier_error = nullptr; // sync/barrier.cpp, as the next
     PyObject* barrier_states[4] = {};
     PyObject* wait_for_one = nullptr;   // combine/as_completed.cpp

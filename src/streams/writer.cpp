@@ -257,20 +257,31 @@ py::Ref make_writer(PyObject* transport, PyObject* protocol, PyObject* reader,
     return self;
 }
 
+// asyncio's StreamWriter.__del__, which came with 3.11.5, 3.12.1 and 3.13. False with an error set.
+bool find_finalizer(py::State& state) noexcept {
+    const py::Ref streams = py::Ref::steal(PyImport_ImportModule("asyncio.streams"));
+    const py::Ref stock =
+        streams ? py::Ref::steal(PyObject_GetAttrString(streams.get(), "StreamWriter")) : py::Ref();
+    if (stock) {
+        state.writer_del = py::get_optional_attr(stock.get(), py::names().__del__).release();
+    }
+    return PyErr_Occurred() == nullptr;
+}
+
 bool make_writer_type(PyObject* module) noexcept {
     py::State& state = py::state();
+    if (!find_finalizer(state)) {
+        return false;
+    }
     sync::PrimitiveRecipe recipe = {"bucle.StreamWriter", "asyncio.StreamWriter, native.",
                                     "asyncio.streams"};
     recipe.functions = kFunctions;
     recipe.getset = kAttributes;
-    state.stream_writer_type = make_finalized<Writer>(module, recipe, finalize);
-    if (state.stream_writer_type == nullptr ||
-        !py::add_getset(state.stream_writer_type, kProperties)) {
-        return false;
-    }
-    state.writer_del = PyObject_GetAttrString(
-        reinterpret_cast<PyObject*>(state.stream_writer_type->tp_base), "__del__");
-    return state.writer_del != nullptr;
+    state.stream_writer_type = state.writer_del != nullptr
+                                   ? make_finalized<Writer>(module, recipe, finalize)
+                                   : sync::make_primitive<Writer>(module, recipe);
+    return state.stream_writer_type != nullptr &&
+           py::add_getset(state.stream_writer_type, kProperties);
 }
 
 } // namespace bucle::streams

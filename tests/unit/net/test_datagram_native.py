@@ -54,6 +54,7 @@ def test_echo(loop: Any, family: int, host: str) -> None:
     close(loop, server, connected, free)
 
 
+@pytest.mark.mended_in_3_11_7
 def test_what_it_is(impl: Implementation, loop: Any) -> None:
     transport, protocol = endpoint(loop, local_addr=("127.0.0.1", 0))
     fd = transport.get_extra_info("socket").fileno()
@@ -222,6 +223,7 @@ def test_refused_by_the_peer(loop: Any) -> None:
         close(loop, transport)
 
 
+@pytest.mark.mended_in_3_11_7
 def test_paused_in_a_burst(loop: Any) -> None:
     class Pausing(Mailbox):
         def datagram_received(self, data: bytes, addr: Any) -> None:

@@ -154,6 +154,7 @@ def test_native_writes_after_the_loss_are_dropped(loop: Any) -> None:
     transport.abort()
 
 
+@pytest.mark.mended_in_3_11_7
 def test_left_open(loop: Any, impl: Implementation) -> None:
     transport, protocol = endpoint(loop, local_addr=("127.0.0.1", 0))
     sock = transport._sock

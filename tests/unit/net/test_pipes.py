@@ -49,6 +49,7 @@ def fill(transport: Any) -> int:
     return written
 
 
+@pytest.mark.mended_in_3_11_7
 async def test_what_they_are(net: Net) -> None:
     read_end, write_end = pipe()
     source, first = await reading(net.loop, read_end)
@@ -129,6 +130,7 @@ async def test_eof_received_keeps_nothing_open(net: Net) -> None:
     await until(lambda: protocol.lost)
 
 
+@pytest.mark.mended_in_3_11_7
 async def test_pause_and_resume(net: Net) -> None:
     read_end, write_end = pipe()
     transport, protocol = await reading(net.loop, read_end)

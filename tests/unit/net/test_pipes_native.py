@@ -82,6 +82,7 @@ def test_reading(loop: Any) -> None:
     assert protocol.calls == ["made", "data", "eof", "lost"]
 
 
+@pytest.mark.mended_in_3_11_7
 def test_pausing(loop: Any) -> None:
     class Pausing(Recorder):
         def connection_made(self, transport: Any) -> None:

@@ -250,6 +250,7 @@ async def test_pause_and_resume_reading(net: Net, kind: str, factory: type[Recor
     assert not transport.is_reading()
 
 
+@pytest.mark.mended_in_3_11_7
 async def test_paused_in_connection_made(net: Net) -> None:
     class Paused(Recorder):
         def connection_made(self, transport: Any) -> None:

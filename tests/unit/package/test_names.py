@@ -18,7 +18,7 @@ import pytest
 
 import bucle
 from bucle.installation import NAMES
-from tests.support import check_script
+from tests.support import BEFORE_MENDED, check_script
 
 Any = typing.Any
 
@@ -125,7 +125,8 @@ def public_functions(stock: type) -> list[str]:
 @pytest.mark.parametrize("name", [name for name in CLASSES if name not in ("Future", "Task")])
 def test_methods_look_like_their_twins(name: str) -> None:
     native, stock = getattr(bucle, name), STOCK[name]
-    assert inspect.signature(native) == inspect.signature(stock)
+    if not BEFORE_MENDED:  # its inspect finds no signature of a class with a native __new__
+        assert inspect.signature(native) == inspect.signature(stock)
     for method in public_functions(stock):
         ours, theirs = getattr(native, method), getattr(stock, method)
         assert ours is not theirs, method

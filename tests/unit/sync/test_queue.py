@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bucle
-from tests.support import World, collect, outcome
+from tests.support import BEFORE_MENDED, World, collect, outcome
 from tests.support import world as make_world
 
 if TYPE_CHECKING:
@@ -264,7 +264,8 @@ def test_generic_alias_and_names() -> None:
         assert issubclass(ours, stock)
         assert isinstance(stock(), ours)
         assert isinstance(ours(), bucle.Queue)
-        assert inspect.signature(ours) == inspect.signature(stock)
+        if not BEFORE_MENDED:  # see tests/unit/package/test_names.py
+            assert inspect.signature(ours) == inspect.signature(stock)
     assert not issubclass(bucle.Queue, asyncio.LifoQueue)
 
 
