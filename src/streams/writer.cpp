@@ -241,6 +241,17 @@ const py::FunctionRow kFunctions[] = {
     {nullptr, nullptr},
 };
 
+// asyncio's StreamWriter.__del__, which came with 3.11.5, 3.12.1 and 3.13. False with an error set.
+bool find_finalizer(py::State& state) noexcept {
+    const py::Ref streams = py::Ref::steal(PyImport_ImportModule("asyncio.streams"));
+    const py::Ref stock =
+        streams ? py::Ref::steal(PyObject_GetAttrString(streams.get(), "StreamWriter")) : py::Ref();
+    if (stock) {
+        state.writer_del = py::get_optional_attr(stock.get(), py::names().__del__).release();
+    }
+    return PyErr_Occurred() == nullptr;
+}
+
 } // namespace
 
 py::Ref make_writer(PyObject* transport, PyObject* protocol, PyObject* reader,
@@ -255,17 +266,6 @@ py::Ref make_writer(PyObject* transport, PyObject* protocol, PyObject* reader,
         writer.loop = py::Ref::borrow(loop);
     }
     return self;
-}
-
-// asyncio's StreamWriter.__del__, which came with 3.11.5, 3.12.1 and 3.13. False with an error set.
-bool find_finalizer(py::State& state) noexcept {
-    const py::Ref streams = py::Ref::steal(PyImport_ImportModule("asyncio.streams"));
-    const py::Ref stock =
-        streams ? py::Ref::steal(PyObject_GetAttrString(streams.get(), "StreamWriter")) : py::Ref();
-    if (stock) {
-        state.writer_del = py::get_optional_attr(stock.get(), py::names().__del__).release();
-    }
-    return PyErr_Occurred() == nullptr;
 }
 
 bool make_writer_type(PyObject* module) noexcept {
