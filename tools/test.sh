@@ -8,6 +8,8 @@
 . "$(dirname "$0")/common.sh"
 preset=${PRESET:-release}
 status=0
+# CPython's tests look services up by name; the house rules are about what git knows
+need_apt git netbase
 if [ "${1:-}" = --no-cpp ]; then shift; else "$ROOT/tools/cpp_tests.sh" || status=$?; fi
 read -ra wanted <<<"${*:-${PYTHONS:-}}"
 [ ${#wanted[@]} -gt 0 ] || wanted=("$(default_python)")
