@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
 from typing import Any
 
@@ -28,7 +29,9 @@ async def test_one_context_a_connection(net: Net) -> None:
     transport, protocol, peer = await connected(net.loop, Setting)
     peer.send(b"data")
     await until(lambda: protocol.received)
-    assert protocol.contexts == ["unset", "made" if net.impl.native else "unset"]
+    # asyncio has one context a connection, too, since its _add_reader() takes one (3.15)
+    one = net.impl.native or "context" in inspect.signature(net.loop._add_reader).parameters
+    assert protocol.contexts == ["unset", "made" if one else "unset"]
     await closed(transport, peer)
 
 
