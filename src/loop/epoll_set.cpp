@@ -46,6 +46,23 @@ unsigned readiness(std::uint32_t events) noexcept {
     return mask;
 }
 
+// What the events of a registration carry.
+std::uint64_t tag_of(int fd, std::uint32_t generation) noexcept {
+    return static_cast<std::uint64_t>(generation) << 32U | static_cast<std::uint32_t>(fd);
+}
+
+// 0 or an errno.
+int control(int epoll_fd, int operation, int fd, unsigned mask, std::uint64_t tag) noexcept {
+    epoll_event event{};
+    event.events = interest(mask);
+    event.data.u64 = tag;
+    return epoll_ctl(epoll_fd, operation, fd, &event) == 0 ? 0 : errno;
+}
+
+int add_nested(int epoll_fd, int nested) noexcept {
+    return control(epoll_fd, EPOLL_CTL_ADD, nested, EpollSet::kReadable, kNestedTag);
+}
+
 } // namespace
 
 int EpollSet::open() noexcept {
@@ -71,7 +88,8 @@ int EpollSet::reopen() noexcept {
         }
         // In a child the old set is the parent's too, which may have changed it since the fork.
         const bool ours = in_child || still_registered(fd);
-        if (!ours || control(fresh, EPOLL_CTL_ADD, fd, known.mask, known.generation) != 0) {
+        if (!ours ||
+            control(fresh, EPOLL_CTL_ADD, fd, known.mask, tag_of(fd, known.generation)) != 0) {
             forget(fd);
         }
     }
@@ -150,13 +168,10 @@ unsigned EpollSet::mask(int fd) const noexcept {
 
 int EpollSet::nest(int epoll_fd) noexcept {
     if (nested_ >= 0) {
-        static_cast<void>(epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, nested_, nullptr));
-        nested_ = -1;
+        static_cast<void>(control(epoll_fd_, EPOLL_CTL_DEL, nested_, 0, 0));
     }
     const int error = add_nested(epoll_fd_, epoll_fd);
-    if (error == 0) {
-        nested_ = epoll_fd;
-    }
+    nested_ = error == 0 ? epoll_fd : -1;
     return error;
 }
 
@@ -183,28 +198,13 @@ EpollSet::Event EpollSet::resolve(const epoll_event& event) noexcept {
     return Event{fd, readiness(event.events) & known->mask};
 }
 
-int EpollSet::add_nested(int epoll_fd, int nested) noexcept {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u64 = kNestedTag;
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, nested, &event) == 0 ? 0 : errno;
-}
-
-int EpollSet::control(int epoll_fd, int operation, int fd, unsigned mask,
-                      std::uint32_t generation) noexcept {
-    epoll_event event{};
-    event.events = interest(mask);
-    event.data.u64 = static_cast<std::uint64_t>(generation) << 32U | static_cast<std::uint32_t>(fd);
-    return epoll_ctl(epoll_fd, operation, fd, &event) == 0 ? 0 : errno;
-}
-
 int EpollSet::add(int fd, unsigned mask) noexcept {
     // The kernel is asked first: a table as long as a nonsensical descriptor is large is not made.
     const Slot* const before = slot(fd);
     const std::uint32_t generation = before != nullptr ? before->generation + 1 : 1;
-    int error = control(epoll_fd_, EPOLL_CTL_ADD, fd, mask, generation);
+    int error = control(epoll_fd_, EPOLL_CTL_ADD, fd, mask, tag_of(fd, generation));
     if (error == EEXIST) {
-        error = control(epoll_fd_, EPOLL_CTL_MOD, fd, mask, generation);
+        error = control(epoll_fd_, EPOLL_CTL_MOD, fd, mask, tag_of(fd, generation));
     }
     if (error != 0) {
         return error;
@@ -223,7 +223,7 @@ int EpollSet::add(int fd, unsigned mask) noexcept {
 // Asked of the kernel even when the mask stays: only so a reused descriptor is noticed.
 int EpollSet::change(int fd, unsigned mask) noexcept {
     Slot* const known = slot(fd);
-    const int error = control(epoll_fd_, EPOLL_CTL_MOD, fd, mask, known->generation);
+    const int error = control(epoll_fd_, EPOLL_CTL_MOD, fd, mask, tag_of(fd, known->generation));
     if (error == 0) {
         known->mask = mask;
     }

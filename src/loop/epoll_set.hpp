@@ -81,9 +81,6 @@ class EpollSet {
         std::uint32_t mask;
     };
 
-    static int add_nested(int epoll_fd, int nested) noexcept;
-    int control(int epoll_fd, int operation, int fd, unsigned mask,
-                std::uint32_t generation) noexcept;
     int add(int fd, unsigned mask) noexcept;
     int change(int fd, unsigned mask) noexcept;
     void forget(int fd) noexcept;

@@ -96,13 +96,14 @@ bool poll(LoopCore& core, bool block) noexcept {
         const OfferGil offered;
         return true;
     }
-    if (!watch_signals(core) || (block && !open_descriptors(core))) {
-        return false;
-    }
     if (core.descriptors.needs_reopen()) {
         if (const int error = core.descriptors.reopen(); error != 0) {
             return py::raise_os_error(error);
         }
+    }
+    // Last: a new set that could not take libuv's in is told here, not by a wait without wake-ups.
+    if (!watch_signals(core) || (block && !open_descriptors(core))) {
+        return false;
     }
     int timeout = 0;
     if (block && !time_to_next_timer(core, timeout)) {
