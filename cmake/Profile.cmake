@@ -6,7 +6,7 @@
 # training did not reach is compiled as without a profile, not for size; a profile of other sources
 # is an error. pybind11's stand elsewhere in pip's build, so what includes them has no profile.
 if(NOT BUCLE_PROFILE)
-  set(bucle_profile_flags "")
+  # as pip compiles the sources
 elseif(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12)
   message(FATAL_ERROR "BUCLE_PROFILE needs g++ 12 or newer")
 elseif(BUCLE_PROFILE STREQUAL "generate")

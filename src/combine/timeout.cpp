@@ -103,13 +103,13 @@ bool set_deadline(PyObject* self, Timeout& timeout, PyObject* when) noexcept {
         if (!has_state(self)) {
             return false;
         }
-        if (timeout.state == State::created && !py::state().timeout_rules.checks_entry) {
-            PyErr_SetNone(PyExc_AssertionError);
-        } else if (timeout.state == State::created) {
-            py::raise_runtime_error("Timeout has not been entered");
-        } else {
+        if (timeout.state != State::created) {
             PyErr_Format(PyExc_RuntimeError, "Cannot change state of %s Timeout",
                          name_of(timeout.state).value);
+        } else if (py::state().timeout_rules.checks_entry) {
+            py::raise_runtime_error("Timeout has not been entered");
+        } else {
+            PyErr_SetNone(PyExc_AssertionError);
         }
         return false;
     }
