@@ -157,5 +157,5 @@ def test_a_million_operations(impl: Implementation, name: str) -> None:
         impl=impl.name,
         timeout=500,
     )
-    # some bytes an operation would be more; stock asyncio alone has been seen at 3.3 million
-    assert int(out.split()[1]) < 5_000_000
+    # stock asyncio has been seen at 3.3 million, by its timers
+    assert int(out.split()[1]) < (3_000_000 if impl.native else 5_000_000)
