@@ -42,10 +42,13 @@ struct Scheduler {
     };
 
     base::RingQueue<Ready> ready;
-    PyObject* loop = nullptr;    // the Loop itself, not owned
-    unsigned long thread_id = 0; // of the thread that runs the loop; 0 while it does not run
+    PyObject* loop = nullptr;        // the Loop itself, not owned
+    unsigned long thread_id = 0;     // of the thread that runs the loop; 0 while it does not run
+    PyThreadState* thread = nullptr; // its state, likewise
     std::uint8_t gate = 0;
-    bool lingering_task = false;                            // see py::abi::set_current
+    bool lingering_task = false; // see core/lingering.hpp, as the next
+    py::Ref lingering_context;   // entered; null while anything runs
+    py::Ref spare_context;       // an empty one or null, see core/context.hpp
     void (*timer_cancelled)(Scheduler&) noexcept = nullptr; // a scheduled timer was cancelled
     // The clock, and call_at(when, callback, argument); both honour overrides.
     bool (*now)(Scheduler&, double&) noexcept = nullptr;

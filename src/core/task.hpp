@@ -30,7 +30,11 @@ py::Ref make_task(PyObject* coro, PyObject* loop, PyObject* name, PyObject* cont
 // False with an error set for KeyboardInterrupt and SystemExit, which the task keeps and which
 // also leave the loop; other errors are asyncio's own complaints about the step.
 [[nodiscard]] bool task_step(PyObject* task, TaskCore& core, py::Ref error) noexcept;
-[[nodiscard]] bool task_wakeup(PyObject* task, TaskCore& core, PyObject* future) noexcept;
+// The same for a task of our own loop, in one of its turns.
+[[nodiscard]] bool task_step_in_turn(PyObject* task, TaskCore& core, py::Ref error,
+                                     Scheduler& scheduler) noexcept;
+// What the future that a task waited for has for it: `error` is to be thrown in, or null.
+[[nodiscard]] bool take_outcome(PyObject* task, PyObject* future, py::Ref& error) noexcept;
 
 // Queue the next step; a wakeup when `future` is done.
 [[nodiscard]] bool schedule_task_step(PyObject* task, TaskCore& core) noexcept;
@@ -38,9 +42,7 @@ py::Ref make_task(PyObject* coro, PyObject* loop, PyObject* name, PyObject* cont
 
 // For the loop: runs a ring entry in the task's context. Errors as of task_step; those that are
 // not to leave the loop went to the exception handler.
-// `spare`: an empty context or null, lent to a task that has none and taken back from one that
-// is done and left it empty.
-[[nodiscard]] bool run_task_entry(PyObject* task, ReadyKind kind, py::Ref& spare) noexcept;
+[[nodiscard]] bool run_task_entry(PyObject* task, ReadyKind kind, Scheduler& scheduler) noexcept;
 
 // The first step, now, inside the constructor.
 [[nodiscard]] bool task_eager_start(PyObject* task, TaskCore& core) noexcept;

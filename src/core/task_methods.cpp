@@ -318,7 +318,10 @@ PyObject* step_function(PyObject* task, PyObject*) noexcept {
 }
 
 PyObject* wakeup_function(PyObject* task, PyObject* future) noexcept {
-    return task_wakeup(task, *task_core(task), future) ? py::new_ref(Py_None) : nullptr;
+    py::Ref error;
+    return take_outcome(task, future, error) && task_step(task, *task_core(task), std::move(error))
+               ? py::new_ref(Py_None)
+               : nullptr;
 }
 
 PyMethodDef step_def = {"task_step", step_function, METH_NOARGS, nullptr};

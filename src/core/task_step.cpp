@@ -210,57 +210,34 @@ bool step_inner(PyObject* task, TaskCore& core, py::Ref error) noexcept {
     return complete_with_error(task, core);
 }
 
-// Errors of entering or of asyncio's own rules go the way of any callback's error.
-[[nodiscard]] bool report_step_error(PyObject* task, TaskCore& core) noexcept {
-    py::Ref error = py::compat::take_exception();
-    const py::Names& names = py::names();
-    py::Ref step = make_step(task);
-    Scheduler* scheduler = scheduler_of(core.loop.get());
-    py::Ref handle;
-    if (step && scheduler != nullptr) {
-        handle = make_handle(*scheduler, step.get(), nullptr, 0, core.context.get());
-    }
-    if (!handle) {
-        py::compat::put_exception(std::move(error));
-        return false;
-    }
-    py::Ref message =
-        py::Ref::steal(PyUnicode_FromFormat("Exception in callback %R()", step.get()));
-    return report_to_loop(core.loop.get(), std::move(message),
-                          {{names.exception, error.get()}, {names.handle, handle.get()}});
-}
-
-// A context that a done task leaves empty, and that nobody else holds, serves the next task.
-void take_back_context(PyObject* task, TaskCore& core, py::Ref context, py::Ref& spare) noexcept {
-    core.context.reset();
-    if (py::is_sole_owner(context.get()) && is_empty_context(context.get())) {
-        py::abi::mirror_context(task, nullptr);
-        spare = std::move(context);
-    } else {
-        core.context = std::move(context);
-    }
-}
-
 } // namespace
 
 bool task_step(PyObject* task, TaskCore& core, py::Ref error) noexcept {
     const py::Ref loop = core.loop.clone();
-    Scheduler* scheduler = scheduler_of(loop.get());
-    bool unused = false;
-    bool& lingering = scheduler == nullptr ? unused : scheduler->lingering_task;
-    const bool fast = scheduler != nullptr;
-    if (fast ? !py::abi::set_current(loop.get(), task, lingering)
-             : !py::abi::enter_task(loop.get(), task)) {
+    if (!py::abi::enter_task(loop.get(), task)) {
         return false;
     }
     const bool ok = step_inner(task, core, std::move(error));
-    if (ok) [[likely]] {
-        return fast ? py::abi::unset_current(loop.get(), task, lingering)
-                    : py::abi::leave_task(loop.get(), task);
+    py::Ref raised = py::compat::take_exception();
+    if (!py::abi::leave_task(loop.get(), task)) {
+        py::raise_chained(py::compat::take_exception(), std::move(raised));
+        return false;
+    }
+    py::compat::put_exception(std::move(raised));
+    return ok;
+}
+
+bool task_step_in_turn(PyObject* task, TaskCore& core, py::Ref error,
+                       Scheduler& scheduler) noexcept {
+    if (!py::abi::set_current(scheduler.thread, scheduler.loop, task, scheduler.lingering_task)) {
+        return false;
+    }
+    if (step_inner(task, core, std::move(error))) [[likely]] {
+        return py::abi::unset_current(scheduler.thread, scheduler.loop, task,
+                                      scheduler.lingering_task);
     }
     py::Ref raised = py::compat::take_exception();
-    if (fast ? !py::abi::unset_current(loop.get(), task, lingering)
-             : !py::abi::leave_task(loop.get(), task)) {
+    if (!py::abi::unset_current(scheduler.thread, scheduler.loop, task, scheduler.lingering_task)) {
         py::raise_chained(py::compat::take_exception(), std::move(raised));
         return false;
     }
@@ -268,28 +245,29 @@ bool task_step(PyObject* task, TaskCore& core, py::Ref error) noexcept {
     return false;
 }
 
-bool task_wakeup(PyObject* task, TaskCore& core, PyObject* future) noexcept {
+bool take_outcome(PyObject* task, PyObject* future, py::Ref& error) noexcept {
+    bool ok = false;
     if (waits_natively(future)) {
         if (!py::abi::discard_awaited_by(future, task)) {
             return false;
         }
         FutureCore& awaited = *future_core(future);
-        if (awaited.state == FutureState::finished && !awaited.exception) [[likely]] {
+        ok = awaited.state == FutureState::finished && !awaited.exception;
+        if (ok) [[likely]] {
             awaited.log_traceback = false;
-            return task_step(task, core, {});
-        }
-        if (future_result(future, awaited)) {
-            return task_step(task, core, {});
+        } else {
+            ok = static_cast<bool>(future_result(future, awaited));
         }
     } else {
         if (!py::abi::discard_awaited_by_any(future, task)) {
             return false;
         }
-        if (py::call_method(future, py::names().result)) {
-            return task_step(task, core, {});
-        }
+        ok = static_cast<bool>(py::call_method(future, py::names().result));
     }
-    return task_step(task, core, py::compat::take_exception());
+    if (!ok) {
+        error = py::compat::take_exception();
+    }
+    return true;
 }
 
 bool schedule_task_step(PyObject* task, TaskCore& core) noexcept {
@@ -313,40 +291,6 @@ bool schedule_task_wakeup(PyObject* task, PyObject* future) noexcept {
            push_ready(*scheduler, ReadyKind::task_wakeup, py::Ref::borrow(task));
 }
 
-bool run_task_entry(PyObject* task, ReadyKind kind, py::Ref& spare) noexcept {
-    TaskCore& core = *task_core(task);
-    if (!core.context) {
-        core.context = spare ? std::move(spare) : make_empty_context();
-        py::abi::mirror_context(task, core.context.get());
-    }
-    py::Ref context = core.context.clone();
-    if (!context || PyContext_Enter(context.get()) < 0) {
-        return report_step_error(task, core);
-    }
-    const py::Ref future = kind == ReadyKind::task_wakeup ? core.waits_for.clone() : py::Ref();
-    const bool ok = future ? task_wakeup(task, core, future.get())
-                           : task_step(task, core, std::move(core.step_error));
-    if (ok) [[likely]] {
-        if (PyContext_Exit(context.get()) < 0) {
-            return false;
-        }
-        if (!core.pending() && core.context == context.get()) {
-            take_back_context(task, core, std::move(context), spare);
-        }
-        return true;
-    }
-    {
-        const py::ErrorScope keep;
-        if (PyContext_Exit(context.get()) < 0) {
-            PyErr_WriteUnraisable(task);
-        }
-    }
-    if (py::exit_exception_raised()) {
-        return false;
-    }
-    return report_step_error(task, core);
-}
-
 bool task_eager_start(PyObject* task, TaskCore& core) noexcept {
     // The context first: entering it can fail, and then the current task must be untouched.
     const py::Ref context = py::Ref::borrow(task_context(task, core));
@@ -354,10 +298,6 @@ bool task_eager_start(PyObject* task, TaskCore& core) noexcept {
         return false;
     }
     const py::Ref loop = core.loop.clone();
-    Scheduler* scheduler = scheduler_of(loop.get());
-    if (scheduler != nullptr) {
-        py::abi::clear_lingering(loop.get(), scheduler->lingering_task);
-    }
     py::Ref previous = py::abi::swap_current_task(loop.get(), task);
     bool ok = static_cast<bool>(previous) && register_task(task, core);
     if (ok) {

@@ -55,7 +55,6 @@ struct LoopCore : core::Scheduler {
 
     py::Ref task_factory;
     py::Ref current_handle; // in debug mode
-    py::Ref spare_context;  // see core/context.hpp
     py::Ref saved_hooks;    // of asynchronous generators, while running
     py::Ref saved_origin_depth;
 

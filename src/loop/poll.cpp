@@ -4,7 +4,6 @@
 // is made only when somebody has to wait.
 #include "loop/loop.hpp"
 
-#include "py/asyncio_abi.hpp"
 #include "py/error.hpp"
 #include "py/gil.hpp"
 
@@ -85,7 +84,6 @@ bool wait(LoopCore& core, int timeout) noexcept {
 
 bool poll(LoopCore& core, bool block) noexcept {
     ++core.metrics.polls;
-    py::abi::clear_lingering(core.loop, core.lingering_task);
     if (PyErr_CheckSignals() < 0) {
         return false;
     }

@@ -4,7 +4,7 @@
 #include "loop/loop.hpp"
 
 #include "core/future.hpp"
-#include "py/asyncio_abi.hpp"
+#include "core/lingering.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -36,6 +36,7 @@ bool restore_asyncgen_hooks(LoopCore& core) noexcept {
 
 bool begin_run(LoopCore& core) noexcept {
     core.thread_id = PyThread_get_thread_ident();
+    core.thread = PyThreadState_Get();
     return set_origin_tracking(core, core.debug()) && install_asyncgen_hooks(core) &&
            py::call(py::state().set_running_loop, core.loop);
 }
@@ -43,9 +44,9 @@ bool begin_run(LoopCore& core) noexcept {
 // Keeps the first error; each step is done whatever happened before.
 void end_run(LoopCore& core) noexcept {
     const py::ErrorScope keep;
-    py::abi::clear_lingering(core.loop, core.lingering_task);
     core.stopping = false;
     core.thread_id = 0;
+    core.thread = nullptr;
     track_queued_handles(core);
     core.spare_context.reset();
     if (!py::call(py::state().set_running_loop, Py_None)) {
@@ -101,6 +102,7 @@ bool run_attribute_or_forever(LoopCore& core) noexcept {
 // What the last callbacks wrote goes out now: there may never be another run.
 static void flush_at_end(LoopCore& core) noexcept {
     const py::ErrorScope keep;
+    core::leave_step(core);
     if (!core.flushes.empty() && !flush_all(core)) {
         PyErr_WriteUnraisable(core.loop);
     }

@@ -8,11 +8,11 @@
 // asyncio.
 #include "core/context.hpp"
 #include "core/handle.hpp"
+#include "core/lingering.hpp"
 #include "core/observer.hpp"
 #include "core/task.hpp"
 #include "loop/loop.hpp"
 #include "loop/readiness.hpp"
-#include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -47,6 +47,7 @@ bool poll_is_due(const LoopCore& core) noexcept {
 }
 
 bool poll_and_fire(LoopCore& core) noexcept {
+    core::leave_step(core);
     if (!core.flushes.empty() && !flush_all(core)) {
         return false;
     }
@@ -73,7 +74,7 @@ bool run_handle_entry(LoopCore& core, PyObject* handle) noexcept {
     if (fields.cancelled) {
         return true;
     }
-    py::abi::clear_lingering(core.loop, core.lingering_task);
+    core::leave_step(core);
     if (Py_TYPE(handle) == py::state().handle_type ||
         Py_TYPE(handle) == py::state().timer_handle_type) [[likely]] {
         return core::run_handle(handle, fields, core.spare_context);
@@ -90,13 +91,13 @@ bool run_entry(LoopCore& core, Ready entry) noexcept {
     case ReadyKind::handle:
         return run_handle_entry(core, entry.object());
     case ReadyKind::notice:
-        py::abi::clear_lingering(core.loop, core.lingering_task);
+        core::leave_step(core);
         return core::run_notice(core, entry.object());
     case ReadyKind::readiness:
-        py::abi::clear_lingering(core.loop, core.lingering_task);
+        core::leave_step(core);
         return run_readiness(core, entry.object());
     default:
-        return core::run_task_entry(entry.object(), entry.kind(), core.spare_context);
+        return core::run_task_entry(entry.object(), entry.kind(), core);
     }
 }
 
@@ -122,6 +123,7 @@ bool run_entry_in_debug(LoopCore& core, Ready entry) noexcept {
     if (entry.kind() == ReadyKind::notice) { // queued before debug mode began
         return run_entry(core, entry);
     }
+    core::leave_step(core);
     core.current_handle = shown_handle(core, entry);
     if (!core.current_handle) {
         return false;
@@ -154,7 +156,12 @@ bool run_batch(LoopCore& core, std::size_t count) noexcept {
             core::track_handle(entry.object()); // somebody keeps it
         }
         if (!ok) [[unlikely]] {
+            const py::ErrorScope keep;
+            core::leave_step(core);
             return false;
+        }
+        if (Py_REFCNT(entry.object()) <= 1 + core.lingering_task) { // it dies here
+            core::leave_step(core);
         }
     }
     return true;

@@ -246,10 +246,11 @@ Ref require_running_loop() noexcept {
     return loop;
 }
 
-bool set_current(PyObject* loop, PyObject* task, bool& lingering) noexcept {
+bool set_current([[maybe_unused]] PyThreadState* state, PyObject* loop, PyObject* task,
+                 bool& lingering) noexcept {
     if constexpr (compat::kThreadStateKnowsTasks) {
         if (layout.fast_current_task) {
-            PyObject* thread = this_thread();
+            auto* thread = reinterpret_cast<PyObject*>(state);
             PyObject*& slot = slot_at(thread, layout.thread_running_task);
             if (slot == nullptr && slot_at(thread, layout.thread_running_loop) == loop) [[likely]] {
                 slot = Py_NewRef(task);
@@ -273,10 +274,11 @@ bool set_current(PyObject* loop, PyObject* task, bool& lingering) noexcept {
     }
 }
 
-bool unset_current(PyObject* loop, PyObject* task, bool& lingering) noexcept {
+bool unset_current([[maybe_unused]] PyThreadState* state, PyObject* loop, PyObject* task,
+                   bool& lingering) noexcept {
     if constexpr (compat::kThreadStateKnowsTasks) {
         if (layout.fast_current_task) {
-            PyObject* thread = this_thread();
+            auto* thread = reinterpret_cast<PyObject*>(state);
             PyObject*& slot = slot_at(thread, layout.thread_running_task);
             if (slot == task && slot_at(thread, layout.thread_running_loop) == loop) [[likely]] {
                 slot = nullptr;

@@ -87,9 +87,11 @@ Ref running_loop() noexcept;
 Ref require_running_loop() noexcept;
 
 // The cheap way for our own loop while it runs: 3.14+ one store into the thread state; up to 3.13
-// one store into the dict, where the entry may linger until clear_current (see core/task_step).
-[[nodiscard]] bool set_current(PyObject* loop, PyObject* task, bool& lingering) noexcept;
-[[nodiscard]] bool unset_current(PyObject* loop, PyObject* task, bool& lingering) noexcept;
+// one store into the dict, where the entry may linger (core/lingering.hpp).
+[[nodiscard]] bool set_current(PyThreadState* thread, PyObject* loop, PyObject* task,
+                               bool& lingering) noexcept;
+[[nodiscard]] bool unset_current(PyThreadState* thread, PyObject* loop, PyObject* task,
+                                 bool& lingering) noexcept;
 void clear_lingering(PyObject* loop, bool& lingering) noexcept;
 
 } // namespace bucle::py::abi

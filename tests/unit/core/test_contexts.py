@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.support import collect
 
 if TYPE_CHECKING:
     from tests.support import World
@@ -180,3 +184,112 @@ def test_decimal_contexts_do_not_leak_between_tasks(world: World) -> None:
         return await asyncio.gather(*(world.task(compute(p)) for p in (2, 4, 6)))
 
     assert world.run(main()) == ["0.33", "0.3333", "0.333333"]
+
+
+def test_steps_take_turns_with_everything_else(world: World) -> None:
+    """Each sees its own context, whatever ran before it in the same turn."""
+    loop, seen = world.loop, []
+
+    async def step(name: str, *, write: bool = False) -> None:
+        for _ in range(3):
+            seen.append((name, V.get()))
+            if write:
+                V.set(name)
+            loop.call_soon(lambda: seen.append((f"after {name}", V.get())))
+            await asyncio.sleep(0)
+
+    def start(name: str, **kwargs: Any) -> Any:
+        return contextvars.Context().run(world.task, step(name, **kwargs))
+
+    async def main() -> None:
+        own = contextvars.Context()
+        own.run(V.set, "own")
+        tasks = [start("a"), start("b", write=True), start("c"), start("d")]
+        tasks += [world.task(step(name), context=own) for name in ("e", "f")]
+        V.set("main")
+        await asyncio.gather(*tasks)
+
+    world.run(main())
+    expected = {"a": {"default"}, "b": {"default", "b"}, "e": {"own"}}
+    expected |= {"c": expected["a"], "d": expected["a"], "f": expected["e"]}
+    for name, values in expected.items():
+        assert {value for who, value in seen if who == name} == values, name
+        after = {value for who, value in seen if who == f"after {name}"}
+        assert after == values - {"default"} or after == values == {"default"}, name
+
+
+def test_what_a_task_leaves_dies_outside_its_context(world: World) -> None:
+    """The last reference to a done task is the loop's: what is told then, is told outside."""
+    seen: list[Any] = []
+
+    async def finish() -> None:
+        await asyncio.sleep(0)
+
+    def tell(_: object) -> None:
+        seen.append((V.get(), world.api.current_task()))
+        V.set("by the finalizer")
+
+    def start() -> None:
+        contextvars.Context().run(start_watched)
+
+    def start_watched() -> None:
+        watched.append(weakref.ref(world.task(finish()), tell))
+
+    watched: list[Any] = []
+
+    def run() -> None:
+        V.set("outside")
+        start()
+        world.loop.call_later(0.002, world.loop.stop)
+        world.loop.run_forever()
+        start()
+        world.loop.call_later(0.002, world.loop.stop)
+        world.loop.run_forever()
+
+    contextvars.Context().run(run)
+    assert seen == [("outside", None), ("by the finalizer", None)]
+
+
+def test_tasks_that_wait_share_no_context(world: World) -> None:
+    """One that asks for its own gets it, and it stays its own."""
+
+    async def wait(future: Any) -> Any:
+        await future
+        return V.get()
+
+    def start() -> tuple[Any, Any]:
+        future = world.future()
+        return future, contextvars.Context().run(world.task, wait(future))
+
+    started = [start() for _ in range(3)]
+    world.turn()
+    if sys.version_info >= (3, 12):
+        contexts = [task.get_context() for _, task in started]
+        assert len(set(map(id, contexts))) == 3
+        contexts[1].run(V.set, "set from outside")
+        assert [task.get_context() for _, task in started] == contexts
+    for future, _ in started:
+        future.set_result(None)
+    results = [world.loop.run_until_complete(task) for _, task in started]
+    if sys.version_info >= (3, 12):
+        assert results == ["default", "set from outside", "default"]
+
+
+@pytest.mark.native
+def test_a_waiting_task_has_no_context_of_its_own(world: World) -> None:
+    async def wait(future: Any) -> None:
+        await asyncio.sleep(0)
+        await future
+
+    def contexts() -> int:
+        return sum(type(thing) is contextvars.Context for thing in gc.get_objects())
+
+    collect()
+    before = contexts()
+    future = world.future()
+    tasks = [contextvars.Context().run(world.task, wait(future)) for _ in range(100)]
+    world.turn()
+    world.turn()
+    assert contexts() - before < 5
+    future.set_result(None)
+    world.loop.run_until_complete(world.api.wait(tasks))
