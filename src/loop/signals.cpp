@@ -7,6 +7,8 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
+#include <atomic>
+
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,7 +18,7 @@ namespace {
 // Of the process, like the wake-up descriptor itself; numbers only.
 int read_end = -1;
 int write_end = -1;
-bool claimed_by_handlers = false;
+std::atomic<bool> claimed_by_handlers = false;
 unsigned long main_thread_id = 0;
 
 bool in_main_thread() noexcept {

@@ -34,6 +34,8 @@ struct Layout {
     Py_ssize_t thread_tasks_head = 0; // the list itself
     Py_ssize_t thread_running_loop = 0;
     Py_ssize_t thread_running_task = 0;
+
+    bool operator==(const Layout&) const = default;
 };
 
 extern Layout layout; // one for the process: plain numbers, equal in every interpreter

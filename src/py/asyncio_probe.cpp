@@ -6,7 +6,7 @@
 #include "py/call.hpp"
 #include "py/compat.hpp"
 
-#include <cstring>
+#include <mutex>
 
 namespace bucle::py::abi {
 
@@ -104,22 +104,22 @@ Py_ssize_t find_waiter(PyObject* task, Py_ssize_t coro, PyObject* future) noexce
     return seen.get() == future ? at : 0;
 }
 
-bool probe_mirrors(PyObject* found) noexcept {
+bool probe_mirrors(Layout& out, PyObject* found) noexcept {
     PyObject* pending = item(found, "pending");
     PyObject* task = item(found, "task");
-    layout.loop = find_pointer(pending, item(found, "loop"));
-    layout.state = find_state(pending, item(found, "finished"), item(found, "cancelled"));
-    layout.result = find_pointer(item(found, "finished"), item(found, "result"));
-    layout.exception = find_pointer(item(found, "failed"), item(found, "error"));
-    layout.cancel_message = find_pointer(item(found, "cancelled"), item(found, "message"));
-    layout.coro = find_pointer(task, item(found, "coro"));
-    layout.name = find_pointer(task, item(found, "name"));
-    layout.context = find_pointer(task, item(found, "context"));
-    layout.cancels = find_cancels(task);
-    layout.waiter = find_waiter(task, layout.coro, pending);
-    return layout.loop != 0 && layout.state != 0 && layout.result != 0 && layout.exception != 0 &&
-           layout.cancel_message != 0 && layout.coro != 0 && layout.name != 0 &&
-           layout.context != 0 && layout.cancels != 0 && layout.waiter != 0;
+    out.loop = find_pointer(pending, item(found, "loop"));
+    out.state = find_state(pending, item(found, "finished"), item(found, "cancelled"));
+    out.result = find_pointer(item(found, "finished"), item(found, "result"));
+    out.exception = find_pointer(item(found, "failed"), item(found, "error"));
+    out.cancel_message = find_pointer(item(found, "cancelled"), item(found, "message"));
+    out.coro = find_pointer(task, item(found, "coro"));
+    out.name = find_pointer(task, item(found, "name"));
+    out.context = find_pointer(task, item(found, "context"));
+    out.cancels = find_cancels(task);
+    out.waiter = find_waiter(task, out.coro, pending);
+    return out.loop != 0 && out.state != 0 && out.result != 0 && out.exception != 0 &&
+           out.cancel_message != 0 && out.coro != 0 && out.name != 0 && out.context != 0 &&
+           out.cancels != 0 && out.waiter != 0;
 }
 
 Ref binary_of_asyncio() noexcept {
@@ -151,52 +151,71 @@ bool thread_offsets_hold(const State& state, const AsyncioDebugOffsets& offsets,
 }
 
 // The probe's task is registered, so it must be met on the way around the thread's list.
-bool list_holds_task(PyObject* task) noexcept {
+bool list_holds_task(const Layout& out, PyObject* task) noexcept {
     struct Links {
         Links* next;
         Links* prev;
     };
     auto* const head = reinterpret_cast<Links*>(reinterpret_cast<char*>(PyThreadState_Get()) +
-                                                layout.thread_tasks_head);
-    auto* const node = reinterpret_cast<Links*>(reinterpret_cast<char*>(task) + layout.node);
+                                                out.thread_tasks_head);
+    auto* const node = reinterpret_cast<Links*>(reinterpret_cast<char*>(task) + out.node);
     // It was made last: it stands at the tail.
     return head->prev == node && node->next == head && node->prev->next == node;
 }
 
-void probe_debug_section(const State& state, PyObject* found) noexcept {
+void probe_debug_section(Layout& out, const State& state, PyObject* found) noexcept {
     AsyncioDebugOffsets offsets = {};
     Ref path = binary_of_asyncio();
     const char* text = path && PyUnicode_Check(path.get()) ? PyUnicode_AsUTF8(path.get()) : nullptr;
     if (text == nullptr || !read_asyncio_debug_offsets(text, &offsets)) {
         PyErr_Clear();
-        layout.reason = "the interpreter publishes no .AsyncioDebug section";
+        out.reason = "the interpreter publishes no .AsyncioDebug section";
         return;
     }
     const auto task_size = static_cast<std::uint64_t>(state.base_task->tp_basicsize);
     if (offsets.task.size != task_size || offsets.task.awaited_by + 8 > task_size ||
-        static_cast<Py_ssize_t>(offsets.task.coro) != layout.coro ||
-        static_cast<Py_ssize_t>(offsets.task.name) != layout.name ||
+        static_cast<Py_ssize_t>(offsets.task.coro) != out.coro ||
+        static_cast<Py_ssize_t>(offsets.task.name) != out.name ||
         offsets.task.is_task >= task_size || offsets.task.awaited_by_is_set >= task_size) {
-        layout.reason = "the .AsyncioDebug section does not fit _asyncio.Task";
+        out.reason = "the .AsyncioDebug section does not fit _asyncio.Task";
         return;
     }
-    layout.is_task = static_cast<Py_ssize_t>(offsets.task.is_task);
-    layout.awaited_by = static_cast<Py_ssize_t>(offsets.task.awaited_by);
-    layout.awaited_by_is_set = static_cast<Py_ssize_t>(offsets.task.awaited_by_is_set);
-    layout.node = static_cast<Py_ssize_t>(offsets.task.node);
-    layout.thread_tasks_head = static_cast<Py_ssize_t>(offsets.thread.tasks_head);
-    layout.registers_tasks = true;
-    layout.thread_running_loop = static_cast<Py_ssize_t>(offsets.thread.running_loop);
-    layout.thread_running_task = static_cast<Py_ssize_t>(offsets.thread.running_task);
-    layout.fast_current_task = thread_offsets_hold(state, offsets, item(found, "loop")) &&
-                               list_holds_task(item(found, "task"));
-    if (!layout.fast_current_task) {
-        layout.reason = "the thread state's slots were not found";
+    out.is_task = static_cast<Py_ssize_t>(offsets.task.is_task);
+    out.awaited_by = static_cast<Py_ssize_t>(offsets.task.awaited_by);
+    out.awaited_by_is_set = static_cast<Py_ssize_t>(offsets.task.awaited_by_is_set);
+    out.node = static_cast<Py_ssize_t>(offsets.task.node);
+    out.thread_tasks_head = static_cast<Py_ssize_t>(offsets.thread.tasks_head);
+    out.registers_tasks = true;
+    out.thread_running_loop = static_cast<Py_ssize_t>(offsets.thread.running_loop);
+    out.thread_running_task = static_cast<Py_ssize_t>(offsets.thread.running_task);
+    out.fast_current_task = thread_offsets_hold(state, offsets, item(found, "loop")) &&
+                            list_holds_task(out, item(found, "task"));
+    if (!out.fast_current_task) {
+        out.reason = "the thread state's slots were not found";
     }
 }
 
 void set_bool(PyObject* dict, const char* name, bool value) noexcept {
     PyDict_SetItemString(dict, name, value ? Py_True : Py_False);
+}
+
+// Live objects of other interpreters stand on what the first one found: a later import that finds
+// something else, with a patched _asyncio say, is refused.
+bool publish(const Layout& probed) noexcept {
+    static std::mutex mutex;
+    static bool published = false;
+    const std::lock_guard lock(mutex);
+    if (published && !(probed == layout)) {
+        PyErr_SetString(PyExc_ImportError,
+                        "bucle found _asyncio different here from another interpreter of this "
+                        "process");
+        return false;
+    }
+    if (!published) {
+        layout = probed;
+        published = true;
+    }
+    return true;
 }
 
 } // namespace
@@ -210,14 +229,15 @@ bool probe(State& state) noexcept {
     if (!done) {
         return false;
     }
-    layout.mirrors = probe_mirrors(found.get());
-    if (!layout.mirrors) {
-        layout.reason = "the fields of _asyncio.Task were not found";
+    Layout probed;
+    probed.mirrors = probe_mirrors(probed, found.get());
+    if (!probed.mirrors) {
+        probed.reason = "the fields of _asyncio.Task were not found";
     } else if (compat::kThreadStateKnowsTasks) {
-        probe_debug_section(state, found.get());
+        probe_debug_section(probed, state, found.get());
     }
     PyDict_Clear(found.get());
-    return true;
+    return publish(probed);
 }
 
 Ref describe() noexcept {

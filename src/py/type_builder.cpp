@@ -70,7 +70,7 @@ PyTypeObject* make_type(PyObject* module, const TypeRecipe& recipe, std::size_t*
         return nullptr;
     }
     compat::drop_inline_values(reinterpret_cast<PyTypeObject*>(type));
-    if (offset != nullptr) {
+    if (offset != nullptr && *offset != place) { // other interpreters read it
         *offset = place;
     }
     if (recipe.is_twin) {

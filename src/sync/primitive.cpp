@@ -95,6 +95,10 @@ core::Step by_twin(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& r
                      : core::finish_with(result, std::move(value));
     }
     py::Function& function = py::as_function(co.function.get());
+    if (function.positional > core::Coroutine::kArguments) {
+        PyErr_SetString(PyExc_SystemError, "a function of asyncio has too many arguments");
+        return core::Step::fail;
+    }
     PyObject* args[core::Coroutine::kArguments];
     for (int i = 0; i != core::Coroutine::kArguments; ++i) {
         args[i] = co.arguments[i].get();

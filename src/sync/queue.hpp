@@ -68,9 +68,11 @@ core::Step get(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& resul
 core::Step join(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept;
 
 // What Python sees beside the methods (queue_view.cpp).
-extern PyGetSetDef queue_properties[];
-extern PyGetSetDef* const queue_attributes; // the private ones
-void keep_shutdown_private() noexcept;      // to be called before the type is made
+struct QueueTables {
+    PyGetSetDef* properties;
+    PyGetSetDef* attributes; // the private ones
+};
+QueueTables queue_tables(bool has_shutdown) noexcept;
 PyObject* format_queue(py::Function&, PyObject* const* args) noexcept;
 PyObject* queue_repr(py::Function&, PyObject* const* args) noexcept;
 PyObject* queue_str(py::Function&, PyObject* const* args) noexcept;

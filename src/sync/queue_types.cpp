@@ -189,12 +189,11 @@ bool make_queue_types(PyObject* module) noexcept {
     py::State& state = py::state();
     PrimitiveRecipe recipe = {"bucle.Queue", "asyncio.Queue, native.", "asyncio.queues"};
     recipe.functions = kFunctions;
-    recipe.getset = queue_properties;
-    if (!py::twin_mentions("asyncio.queues", "Queue.__init__", "_is_shutdown")) {
-        keep_shutdown_private();
-    }
+    const QueueTables tables =
+        queue_tables(py::twin_mentions("asyncio.queues", "Queue.__init__", "_is_shutdown"));
+    recipe.getset = tables.properties;
     state.queue_type = make_primitive<Queue>(module, recipe);
-    if (state.queue_type == nullptr || !py::add_getset(state.queue_type, queue_attributes) ||
+    if (state.queue_type == nullptr || !py::add_getset(state.queue_type, tables.attributes) ||
         !add_shutdown(module, state.queue_type)) {
         return false;
     }

@@ -136,35 +136,36 @@ int set_finished(PyObject* self, PyObject* value, void*) noexcept {
     return 0;
 }
 
+constexpr PyGetSetDef kMaxsize = {"_maxsize", get_maxsize, set_maxsize_attribute, nullptr, nullptr};
+constexpr PyGetSetDef kGetters = property<Queue, &Queue::getters>("_getters");
+constexpr PyGetSetDef kPutters = property<Queue, &Queue::putters>("_putters");
+constexpr PyGetSetDef kUnfinished = {"_unfinished_tasks", get_unfinished, set_unfinished, nullptr,
+                                     nullptr};
+constexpr PyGetSetDef kFinished = {"_finished", get_finished, set_finished, nullptr, nullptr};
+constexpr PyGetSetDef kItems = {"_queue", get_items, set_items, nullptr, nullptr};
+constexpr PyGetSetDef kIsShutdown = property<Queue, &Queue::is_shutdown>("_is_shutdown");
+constexpr PyGetSetDef kLoop = optional_property<Queue, &Queue::loop>("_loop");
+
 // In the order in which asyncio sets them. Before shutdown() came, `_is_shutdown` was free for
-// subclasses to use: see keep_shutdown_private().
-PyGetSetDef attributes[] = {
-    {"_maxsize", get_maxsize, set_maxsize_attribute, nullptr, nullptr},
-    property<Queue, &Queue::getters>("_getters"),
-    property<Queue, &Queue::putters>("_putters"),
-    {"_unfinished_tasks", get_unfinished, set_unfinished, nullptr, nullptr},
-    {"_finished", get_finished, set_finished, nullptr, nullptr},
-    {"_queue", get_items, set_items, nullptr, nullptr},
-    property<Queue, &Queue::is_shutdown>("_is_shutdown"),
-    optional_property<Queue, &Queue::loop>("_loop"),
-    kEndOfProperties,
-};
+// subclasses to use.
+PyGetSetDef attributes[] = {kMaxsize, kGetters,    kPutters, kUnfinished,     kFinished,
+                            kItems,   kIsShutdown, kLoop,    kEndOfProperties};
+PyGetSetDef early_attributes[] = {kMaxsize,  kGetters, kPutters, kUnfinished,
+                                  kFinished, kItems,   kLoop,    kEndOfProperties};
+
+constexpr PyGetSetDef kPublicMaxsize = {"maxsize", get_maxsize, nullptr,
+                                        "How many items fit; as many as come if it is 0 or less.",
+                                        nullptr};
+PyGetSetDef properties[] = {
+    kPublicMaxsize, {"__dict__", get_dict, set_dict, nullptr, attributes}, kEndOfProperties};
+PyGetSetDef early_properties[] = {
+    kPublicMaxsize, {"__dict__", get_dict, set_dict, nullptr, early_attributes}, kEndOfProperties};
 
 } // namespace
 
-PyGetSetDef queue_properties[] = {
-    {"maxsize", get_maxsize, nullptr, "How many items fit; as many as come if it is 0 or less.",
-     nullptr},
-    {"__dict__", get_dict, set_dict, nullptr, attributes},
-    kEndOfProperties,
-};
-
-PyGetSetDef* const queue_attributes = attributes;
-
-void keep_shutdown_private() noexcept {
-    constexpr std::size_t kEndsAt = std::size(attributes) - 1;
-    attributes[kEndsAt - 2] = attributes[kEndsAt - 1];
-    attributes[kEndsAt - 1] = kEndOfProperties;
+QueueTables queue_tables(bool has_shutdown) noexcept {
+    return has_shutdown ? QueueTables{properties, attributes}
+                        : QueueTables{early_properties, early_attributes};
 }
 
 } // namespace bucle::sync

@@ -298,6 +298,54 @@ def test_trap_26_another_interpreter_before_3_14(impl: Implementation, first: st
         assert out == "5\n"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="concurrent.interpreters came with 3.14")
+def test_an_interpreter_that_finds_another_asyncio_is_refused(impl: Implementation) -> None:
+    """Objects of the first one stand on what it found."""
+    if not impl.native:
+        pytest.skip("about the package")
+    out = check_script(
+        """
+        import asyncio, bucle
+        from concurrent import interpreters
+        found = bucle._core.self_test()
+        other = interpreters.create()
+        try:
+            other.exec('''if True:
+                import _asyncio
+                class Task(_asyncio.Task):
+                    def cancelling(self):
+                        return 0
+                _asyncio.Task = Task
+                import bucle''')
+        except interpreters.ExecutionFailed as error:
+            print("ImportError" in str(error))
+        other.close()
+        assert bucle._core.self_test() == found
+        print(bucle.run(asyncio.sleep(0, 6)))
+        """,
+        timeout=30,
+    )
+    assert out == "True\n6\n"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="refused before")
+def test_another_interpreter_leaves_the_types_of_the_first_alone(impl: Implementation) -> None:
+    if not impl.native:
+        pytest.skip("about the package")
+    out = check_script(
+        """
+        import _testcapi, bucle
+        queue = bucle.Queue()
+        before = set(vars(queue))
+        assert _testcapi.run_in_subinterp("import bucle; bucle.Queue()") == 0
+        queue._loop = "its own"
+        print(queue._loop, vars(queue).keys() - before)
+        """,
+        timeout=30,
+    )
+    assert out == "its own {'_loop'}\n"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="task lists of threads came with 3.14")
 def test_trap_27_tasks_that_outlive_their_thread(impl: Implementation) -> None:
     out = check_script(
