@@ -7,6 +7,7 @@
 #include "core/lingering.hpp"
 #include "core/task.hpp"
 #include "py/error.hpp"
+#include "py/lent_stop.hpp"
 
 #include <utility>
 
@@ -79,6 +80,7 @@ bool run_task_entry(PyObject* task, ReadyKind kind, Scheduler& scheduler) noexce
     const py::Ref future = kind == ReadyKind::task_wakeup ? core.waits_for.clone() : py::Ref();
     if ((!future || take_outcome(task, future.get(), error)) &&
         task_step_in_turn(task, core, std::move(error), scheduler)) [[likely]] {
+        py::take_back_stop_iteration();
         return leave_context(task, core, std::move(context), scheduler);
     }
     {

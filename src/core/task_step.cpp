@@ -7,6 +7,7 @@
 #include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/lent_stop.hpp"
 
 namespace bucle::core {
 namespace {
@@ -219,6 +220,7 @@ bool task_step(PyObject* task, TaskCore& core, py::Ref error) noexcept {
     }
     const bool ok = step_inner(task, core, std::move(error));
     py::Ref raised = py::compat::take_exception();
+    py::take_back_stop_iteration();
     if (!py::abi::leave_task(loop.get(), task)) {
         py::raise_chained(py::compat::take_exception(), std::move(raised));
         return false;

@@ -12,8 +12,8 @@ void lend_stop_iteration(PyObject* value) noexcept;
 
 void forget_lent_value() noexcept;
 
-// To be called a moment later, when the awaited object dies: the value must not live on in what was
-// lent.
+// To be called a moment later, when the awaited object dies or at the end of the step: the value
+// must not live on in what was lent.
 inline void take_back_stop_iteration() noexcept {
     if (state().stop_is_lent) {
         forget_lent_value();

@@ -11,12 +11,15 @@ import sys
 import types
 import warnings
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import bucle
 from tests.support import collect
+
+if TYPE_CHECKING:
+    from tests.support import World
 
 SLEEP = pytest.mark.parametrize("sleep", [asyncio.sleep, bucle.sleep], ids=["asyncio", "bucle"])
 LOCK = pytest.mark.parametrize("lock", [asyncio.Lock, bucle.Lock], ids=["asyncio", "bucle"])
@@ -283,6 +286,26 @@ def test_a_method_serves_stock_objects_too() -> None:
 
     assert asyncio.run(main())
     assert bucle.run(main())
+
+
+async def test_a_result_dies_with_its_last_holder(world: World) -> None:
+    """Although the coroutine that brought it is still held."""
+
+    class Item:
+        pass
+
+    queue = world.api.Queue()
+    item = Item()
+    gone = weakref.ref(item)
+    queue.put_nowait(item)
+    del item
+    getter = queue.get()
+    received = await getter
+    assert received is gone()
+    del received
+    await asyncio.sleep(0)
+    assert gone() is None
+    assert getter is not None
 
 
 @SLEEP
