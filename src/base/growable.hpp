@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <type_traits>
@@ -79,6 +80,9 @@ class Growable {
 
   private:
     bool reserve(std::size_t capacity) noexcept {
+        if (capacity > SIZE_MAX / sizeof(T)) {
+            return false;
+        }
         auto* const items = static_cast<T*>(std::malloc(capacity * sizeof(T)));
         if (items == nullptr) {
             return false;

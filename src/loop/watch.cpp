@@ -119,11 +119,29 @@ void retire(PyObject* handle) noexcept {
     }
 }
 
+unsigned mask_of(const LoopCore& core, int fd) noexcept {
+    const auto at = static_cast<std::size_t>(fd);
+    return at < core.watches.size() ? mask_of(core.watches[at]) : 0;
+}
+
+// A failed change has made the set forget the descriptor: what watched it is gone as well.
+void forget(LoopCore& core, int fd) noexcept {
+    Watch& watch = core.watches[static_cast<std::size_t>(fd)];
+    const Watch gone = std::exchange(watch, Watch{nullptr, nullptr, watch.transport});
+    const py::ErrorScope keep;
+    retire(gone.reader);
+    retire(gone.writer);
+}
+
 bool set_mask(LoopCore& core, int fd, unsigned before, unsigned after) noexcept {
     if (!open_descriptors(core)) {
         return false;
     }
     if (const int error = core.descriptors.set(fd, after); error != 0) {
+        if (before != 0) {
+            --core.watched;
+            forget(core, fd);
+        }
         return py::raise_os_error(error);
     }
     core.watched += (before == 0 ? 1U : 0U);
@@ -131,20 +149,17 @@ bool set_mask(LoopCore& core, int fd, unsigned before, unsigned after) noexcept 
     return true;
 }
 
-// Puts what is to be notified into its slot; false with OSError set.
+// Puts what is to be notified into its slot; false with an error set. The kernel is asked before
+// the table is made as long as the number is large.
 bool put(LoopCore& core, int fd, Side side, py::Ref watcher) noexcept {
-    Watch* watch = watch_of(core, fd);
-    if (watch == nullptr) {
+    const unsigned before = mask_of(core, fd);
+    if (!set_mask(core, fd, before, before | mask_of(side))) {
         return false;
     }
-    const unsigned before = mask_of(*watch);
-    if (!set_mask(core, fd, before, before | mask_of(side))) {
-        // The set has forgotten the descriptor, so what watched it before is gone as well.
-        core.watched -= before != 0 ? 1U : 0U;
-        const Watch gone = std::exchange(*watch, Watch{nullptr, nullptr, watch->transport});
+    Watch* const watch = watch_of(core, fd);
+    if (watch == nullptr) { // it was not in the table, so nothing else is watched
         const py::ErrorScope keep;
-        retire(gone.reader);
-        retire(gone.writer);
+        (void)set_mask(core, fd, before | mask_of(side), 0);
         return false;
     }
     retire(std::exchange(slot_of(*watch, side), watcher.release()));

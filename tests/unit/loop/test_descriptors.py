@@ -7,6 +7,7 @@ without a crash and without a callback for the wrong one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import os
@@ -206,6 +207,37 @@ def test_a_closed_descriptor_is_refused_with_an_os_error(loop: Any, pair: Any) -
     with pytest.raises(OSError, match=r"Bad file descriptor"):
         loop.add_reader(read_end, print)
     turn(loop)
+
+
+@pytest.mark.parametrize("method", ["add_reader", "add_writer"])
+def test_a_nonsensical_descriptor_costs_nothing(loop: Any, method: str) -> None:
+    def held() -> int:
+        with open("/proc/self/statm") as numbers:
+            return int(numbers.read().split()[1]) * 4096
+
+    before = held()
+    for fd in (50_000_000, 2**31 - 1):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            getattr(loop, method)(fd, print)
+    assert held() - before < 10_000_000
+
+
+@pytest.mark.native  # stock's selector raises nothing there: it knows only what it was told
+@pytest.mark.parametrize("side", ["reader", "writer"])
+def test_what_a_failed_change_has_forgotten_is_not_counted(loop: Any, side: str) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        fd = os.dup(one.fileno())
+        loop.add_reader(fd, print)
+        loop.add_writer(fd, print)
+        with open(os.devnull) as file:
+            os.dup2(file.fileno(), fd)  # epoll takes no such file
+        with contextlib.suppress(OSError):
+            getattr(loop, f"remove_{side}")(fd)
+        loop.remove_reader(fd)
+        loop.remove_writer(fd)
+        assert loop.metrics()["watched"] == 0
+        os.close(fd)
 
 
 def test_a_regular_file_is_refused_as_epoll_does(loop: Any) -> None:
