@@ -4,6 +4,7 @@
 #include "py/args.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/gil.hpp"
 
 #include <new>
 
@@ -65,9 +66,12 @@ void wait_until_not_running(PyObject* self) noexcept {
     }
     Gate* const gate = running->gate;
     ++gate->waiting;
-    Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(gate->lock, WAIT_LOCK);
-    PyThread_release_lock(gate->lock);
-    Py_END_ALLOW_THREADS if (--gate->waiting == 0) {
+    {
+        const py::ReleaseGil released;
+        PyThread_acquire_lock(gate->lock, WAIT_LOCK);
+        PyThread_release_lock(gate->lock);
+    }
+    if (--gate->waiting == 0) {
         PyThread_free_lock(gate->lock);
         delete gate;
     }

@@ -3,6 +3,7 @@
 #include "loop/loop.hpp"
 #include "py/call.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <ctime>
@@ -22,6 +23,19 @@ std::int64_t read_clock(clockid_t clock) noexcept {
 
 std::int64_t monotonic_ns() noexcept {
     return read_clock(CLOCK_MONOTONIC);
+}
+
+bool clock_is_slow() noexcept {
+    static const bool slow = [] {
+        constexpr std::int64_t kSlow = 250;
+        std::int64_t least = std::numeric_limits<std::int64_t>::max();
+        for (int i = 0; i != 8; ++i) {
+            const std::int64_t begun = monotonic_ns();
+            least = std::min(least, monotonic_ns() - begun);
+        }
+        return least > kSlow;
+    }();
+    return slow;
 }
 
 // The clock of the last tick, some milliseconds behind, takes 5 ns instead of 25.

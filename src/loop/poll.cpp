@@ -1,4 +1,4 @@
-// The poll: the only place where the GIL is given up. One hand-over and one system call a poll,
+// The poll, where a turn gives the GIL up. One hand-over and one system call a poll,
 // whatever it brings: what is ready is queued afterwards. A poll that does not block and has no
 // descriptor to look at is a hand-over of the GIL and nothing else, so the uv_loop_t (13 to 40 us)
 // is made only when somebody has to wait.
@@ -18,28 +18,26 @@ namespace {
 // The GIL, given up for a poll that does not block. Such a release is so short that a thread which
 // waits for the GIL, and is woken by it, would nearly always come too late. Releasing takes some 30
 // ns, but more than 300 when it wakes somebody: then the GIL is left alone until that thread has
-// had the time to wake up.
+// had the time to wake up. A clock that takes long itself could not tell.
 class OfferGil {
   public:
-    OfferGil() noexcept
-        : begun_(monotonic_ns()), saved_(PyEval_SaveThread()), end_(monotonic_ns()) {}
+    OfferGil() noexcept = default;
     OfferGil(const OfferGil&) = delete;
     OfferGil& operator=(const OfferGil&) = delete;
     ~OfferGil() {
         constexpr std::int64_t kSomebodyWaits = 400;
         constexpr std::int64_t kWakeUpTime = 30'000;
-        if (end_ - begun_ > kSomebodyWaits) {
+        if (end_ - begun_ > kSomebodyWaits && !clock_is_slow()) [[unlikely]] {
             while (monotonic_ns() - end_ < kWakeUpTime) {
                 sched_yield();
             }
         }
-        PyEval_RestoreThread(saved_);
     }
 
   private:
-    std::int64_t begun_;
-    PyThreadState* saved_;
-    std::int64_t end_;
+    std::int64_t begun_ = monotonic_ns();
+    py::ReleaseGil released_;
+    std::int64_t end_ = monotonic_ns();
 };
 
 // How long a poll may block, in milliseconds rounded up, since a timer is never early. Negative:

@@ -1,4 +1,5 @@
-// The GIL is held everywhere except inside a ReleaseGil scope, which stands around the poll only.
+// The GIL is held everywhere except inside a ReleaseGil scope: around the poll, a large system call
+// on a socket, and the wait for a callback that another thread runs.
 #pragma once
 
 #include "py/python.hpp"
