@@ -102,6 +102,10 @@ void set_signal_dispatcher(const pybind::object& function) {
     py::state().signal_dispatcher = function.inc_ref().ptr();
 }
 
+void set_connection_socket(const pybind::object& kind) {
+    py::state().connection_socket = kind.inc_ref().ptr();
+}
+
 } // namespace
 
 PYBIND11_MODULE(_core, module, pybind::multiple_interpreters::per_interpreter_gil()) {
@@ -118,8 +122,13 @@ PYBIND11_MODULE(_core, module, pybind::multiple_interpreters::per_interpreter_gi
                "The descriptor to give to signal.set_wakeup_fd(), made once a process.");
     module.def("set_signal_dispatcher", &set_signal_dispatcher, pybind::arg("dispatcher"),
                "Sets the function that gets the bytes which signals wrote.");
+    module.def("set_connection_socket", &set_connection_socket, pybind::arg("kind"),
+               "Sets the class of what get_extra_info('socket') gives for a connection.");
     module.def("claim_wakeup_fd", &bucle::loop::claim_wakeup_fd, pybind::arg("claimed"),
                "Whether the wake-up descriptor stays set when a run ends.");
     module.def("after_fork_child", &bucle::loop::after_fork_child,
                "To be called in the child of every fork.");
+    module.def(
+        "send_gathered", [] { require(bucle::loop::flush_running()); },
+        "Send what this turn of the running loop wrote so far, before somebody could tell.");
 }

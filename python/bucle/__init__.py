@@ -40,6 +40,7 @@ from ._core import (
     ensure_future,
     gather,
     libuv_version,
+    send_gathered,
     shield,
     sleep,
     timeout,
@@ -133,6 +134,6 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-os.register_at_fork(after_in_child=after_fork_child)
+os.register_at_fork(before=send_gathered, after_in_child=after_fork_child)
 os.register_at_fork(after_in_child=_signals.forget_after_fork)
 _all_tasks.show_native_tasks()

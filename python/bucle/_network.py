@@ -10,7 +10,10 @@ from __future__ import annotations
 import functools
 import socket
 from asyncio import base_events, selector_events, sslproto
+from asyncio.trsock import TransportSocket
 from typing import TYPE_CHECKING, Any
+
+from ._core import send_gathered, set_connection_socket
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,6 +24,31 @@ if TYPE_CHECKING:
 _Stock: Any = selector_events.BaseSelectorEventLoop
 _StockTransport: Any = vars(selector_events)["_SelectorSocketTransport"]
 
+
+class _ConnectionSocket(TransportSocket):
+    """What a connection shows of its socket. What the turn wrote so far goes out before anything
+    is done to the descriptor itself."""
+
+    __slots__ = ()
+
+    def fileno(self) -> int:
+        send_gathered()
+        return super().fileno()
+
+    def dup(self) -> socket.socket:
+        send_gathered()
+        return super().dup()
+
+    def shutdown(self, how: int) -> None:
+        send_gathered()
+        super().shutdown(how)
+
+    def setsockopt(self, *args: Any, **kwargs: Any) -> None:
+        send_gathered()
+        super().setsockopt(*args, **kwargs)
+
+
+set_connection_socket(_ConnectionSocket)
 
 # What a transport asks of its socket; who overrides one of these wants to be asked.
 _ASKED = ("fileno", "recv", "recv_into", "send", "sendmsg", "shutdown")

@@ -24,12 +24,16 @@ struct Watch {
     PyObject* transport = nullptr; // whose descriptor it is, not owned
 };
 
+// When what a turn gathered goes out: at its end; in a callback's midst, which could tell; or, in a
+// forked child, never, for it is the parent's to send.
+enum class Occasion : std::uint8_t { turn_ends, callback, child };
+
 // Something that a turn gathered and that goes out before the poll, as what was written to a
 // transport does. Linked into LoopCore::flushes from the moment when there is something.
 struct Flush {
     base::ListNode node;
     // Called once, unlinked. False with an error set that ends the run.
-    bool (*flush)(Flush& self) noexcept = nullptr;
+    bool (*flush)(Flush& self, Occasion occasion) noexcept = nullptr;
 };
 
 struct Metrics {
@@ -89,6 +93,7 @@ inline LoopCore* loop_core(PyObject* loop) noexcept {
 
 // clock.cpp
 std::int64_t monotonic_ns() noexcept;
+bool clock_is_slow() noexcept;                  // where reading it is a system call
 bool takes_long(const LoopCore& core) noexcept; // the time since the last poll: some milliseconds
 double seconds_of(std::int64_t ns) noexcept;
 // The order of times as an int64: keys compare as the numbers do, so that timers are ordered and
@@ -107,8 +112,9 @@ PyObject* run_until_complete(PyObject* self, PyObject* future) noexcept;
 
 // turn.cpp: turns until stop(). False with an error set.
 [[nodiscard]] bool run_turns(LoopCore& core) noexcept;
-[[nodiscard]] bool flush_all(LoopCore& core) noexcept; // what is gathered now
-void track_queued_handles(LoopCore& core) noexcept;    // at the end of a run
+[[nodiscard]] bool flush_all(LoopCore& core, Occasion occasion) noexcept; // what is gathered now
+[[nodiscard]] bool flush_running() noexcept; // of this thread's loop, if it is ours, in a callback
+void track_queued_handles(LoopCore& core) noexcept; // at the end of a run
 
 // poll.cpp
 [[nodiscard]] bool poll(LoopCore& core, bool block) noexcept;

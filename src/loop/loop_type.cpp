@@ -159,9 +159,11 @@ PyObject* set_debug(PyObject* self, PyObject* enabled) noexcept {
     if (core.running()) {
         py::Ref set =
             py::Ref::steal(PyObject_GetAttrString(self, "_set_coroutine_origin_tracking"));
-        return set ? PyObject_CallMethod(self, "call_soon_threadsafe", "OO", set.get(),
-                                         truth != 0 ? Py_True : Py_False)
-                   : nullptr;
+        if (!set ||
+            !py::Ref::steal(PyObject_CallMethod(self, "call_soon_threadsafe", "OO", set.get(),
+                                                truth != 0 ? Py_True : Py_False))) {
+            return nullptr;
+        }
     }
     Py_RETURN_NONE;
 }
@@ -384,6 +386,7 @@ void after_fork_child() noexcept {
     for (LoopCore& core : live_loops()) {
         core.forked = core.uv.is_open() || core.descriptors.is_open();
         core.polling = false;
+        (void)flush_all(core, Occasion::child);
     }
 }
 

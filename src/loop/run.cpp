@@ -82,8 +82,8 @@ py::Ref as_future(PyObject* self, PyObject* awaitable, bool& is_new) noexcept {
 void consume_exception(PyObject* future) noexcept {
     const py::ErrorScope keep;
     py::Ref cancelled = py::Ref::steal(PyObject_CallMethod(future, "cancelled", nullptr));
-    py::Ref done = py::call_method(future, py::names().done);
-    if (done && done.get() == Py_True && cancelled && cancelled.get() == Py_False) {
+    const py::Ref done = py::call_method(future, py::names().done);
+    if (py::truth_of(done) == 1 && py::truth_of(cancelled) == 0) {
         (void)py::call_method(future, py::names().exception);
     }
     PyErr_Clear();
@@ -99,13 +99,21 @@ bool run_attribute_or_forever(LoopCore& core) noexcept {
 
 } // namespace
 
-// What the last callbacks wrote goes out now: there may never be another run.
-static void flush_at_end(LoopCore& core) noexcept {
-    const py::ErrorScope keep;
+// What the last callbacks wrote goes out now: there may never be another run. False with an error
+// set that ends the run, of which the first is kept.
+static bool flush_at_end(LoopCore& core, bool ok) noexcept {
+    py::Ref raised = ok ? py::Ref() : py::compat::take_exception();
     core::leave_step(core);
-    if (!core.flushes.empty() && !flush_all(core)) {
+    if (!core.flushes.empty() && !flush_all(core, Occasion::turn_ends)) {
+        if (ok) {
+            return false;
+        }
         PyErr_WriteUnraisable(core.loop);
     }
+    if (raised) {
+        py::compat::put_exception(std::move(raised));
+    }
+    return ok;
 }
 
 bool check_not_running(LoopCore& core) noexcept {
@@ -148,8 +156,7 @@ PyObject* run_forever(PyObject* self, PyObject*) noexcept {
         return nullptr;
     }
     const py::Ref hold = py::Ref::borrow(self);
-    const bool ok = begin_run(core) && run_turns(core);
-    flush_at_end(core);
+    const bool ok = flush_at_end(core, begin_run(core) && run_turns(core));
     end_run(core);
     if (!ok) {
         return nullptr;
@@ -188,11 +195,11 @@ PyObject* run_until_complete(PyObject* self, PyObject* awaitable) noexcept {
     if (!ok) {
         return nullptr;
     }
-    py::Ref done = py::call_method(future.get(), state.names.done);
-    if (!done) {
+    const int done = py::truth_of(py::call_method(future.get(), state.names.done));
+    if (done < 0) {
         return nullptr;
     }
-    if (done.get() != Py_True) {
+    if (done == 0) {
         return py::raise_runtime_error("Event loop stopped before Future completed.");
     }
     return py::call_method(future.get(), state.names.result).release();

@@ -13,6 +13,7 @@
 #include "core/task.hpp"
 #include "loop/loop.hpp"
 #include "loop/readiness.hpp"
+#include "py/asyncio_abi.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -36,7 +37,7 @@ bool poll_is_due(const LoopCore& core) noexcept {
     }
     if (core.watched != 0) {
         return core.turns_since_poll >= kTurnsWatched ||
-               monotonic_ns() - core.last_poll_ns >= kWatchedNs;
+               (!clock_is_slow() && monotonic_ns() - core.last_poll_ns >= kWatchedNs);
     }
     if (core.turns_since_poll >= kTurnsAlone) {
         return true;
@@ -48,7 +49,7 @@ bool poll_is_due(const LoopCore& core) noexcept {
 
 bool poll_and_fire(LoopCore& core) noexcept {
     core::leave_step(core);
-    if (!core.flushes.empty() && !flush_all(core)) {
+    if (!core.flushes.empty() && !flush_all(core, Occasion::turn_ends)) {
         return false;
     }
     const bool block = core.ready.empty() && !core.stopping && core.flushes.empty();
@@ -187,17 +188,24 @@ bool finish_stopped_run(LoopCore& core) noexcept {
 
 } // namespace
 
-bool flush_all(LoopCore& core) noexcept {
+bool flush_all(LoopCore& core, Occasion occasion) noexcept {
     // What a flush lets others write goes out with the next one: it may be their end, too.
     base::IntrusiveList<Flush, &Flush::node> now;
     now.take_all(core.flushes);
     bool ok = true;
     while (ok && !now.empty()) {
         Flush& flush = *now.pop_front();
-        ok = flush.flush(flush);
+        ok = flush.flush(flush, occasion);
     }
     core.flushes.take_all(now);
     return ok;
+}
+
+bool flush_running() noexcept {
+    const py::Ref loop = py::abi::running_loop();
+    return loop ? core::scheduler_of(loop.get()) == nullptr ||
+                      flush_all(*loop_core(loop.get()), Occasion::callback)
+                : PyErr_Occurred() == nullptr;
 }
 
 void track_queued_handles(LoopCore& core) noexcept {

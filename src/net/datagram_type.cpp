@@ -260,11 +260,10 @@ bool find_rules(py::State& state) noexcept {
     const py::Ref module = py::Ref::steal(PyImport_ImportModule(kModule));
     const py::Ref stock =
         module ? py::Ref::steal(PyObject_GetAttrString(module.get(), kStock)) : py::Ref();
+    const py::Ref sendto =
+        stock ? py::Ref::steal(PyObject_GetAttrString(stock.get(), "sendto")) : py::Ref();
     const py::Ref code =
-        stock
-            ? py::Ref::steal(PyObject_GetAttrString(
-                  py::Ref::steal(PyObject_GetAttrString(stock.get(), "sendto")).get(), "__code__"))
-            : py::Ref();
+        sendto ? py::Ref::steal(PyObject_GetAttrString(sendto.get(), "__code__")) : py::Ref();
     const py::Ref constants =
         code ? py::Ref::steal(PyObject_GetAttrString(code.get(), "co_consts")) : py::Ref();
     const py::Ref eight = constants ? py::Ref::steal(PyLong_FromLong(kHeader)) : py::Ref();

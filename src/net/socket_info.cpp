@@ -50,7 +50,7 @@ py::Ref view_of(SocketTransport& transport) noexcept {
         const py::State& state = py::state();
         // One that was closed before anybody asked for it.
         const py::Ref shown = socket ? socket.clone() : closed_socket();
-        transport.view = shown ? py::call(state.transport_socket, shown.get()) : py::Ref();
+        transport.view = shown ? py::call(state.connection_socket, shown.get()) : py::Ref();
     }
     return transport.view.clone();
 }

@@ -132,10 +132,17 @@ bool write_ready(PyObject* self) noexcept {
     return !transport.eof_written || shut_down(transport);
 }
 
-// From the loop, before its poll.
-bool flush_gathered(loop::Flush& flush) noexcept {
-    const py::Ref self = py::Ref::borrow(static_cast<Gathered&>(flush).transport);
+bool flush_gathered(loop::Flush& flush, loop::Occasion occasion) noexcept {
+    PyObject* const gatherer = static_cast<Gathered&>(flush).transport;
+    if (occasion == loop::Occasion::child) {
+        transport_of(gatherer).buffer.clear();
+        return true;
+    }
+    const py::Ref self = py::Ref::borrow(gatherer);
     SocketTransport& transport = transport_of(self.get());
+    if (occasion == loop::Occasion::callback) {
+        return flush_now(self.get(), transport);
+    }
     const py::Ref loop = transport.loop.clone();
     const ContextScope scope(transport.core().spare_context, transport.context);
     return scope && flush_now(self.get(), transport);
@@ -144,7 +151,7 @@ bool flush_gathered(loop::Flush& flush) noexcept {
 // Whether there is somebody to write to. asyncio drops what comes later without an error, and
 // warns from the fifth time on.
 bool is_connected(SocketTransport& transport, bool& ok) noexcept {
-    if (transport.conn_lost == 0) [[likely]] {
+    if (transport.conn_lost == 0 && transport.loop) [[likely]] {
         return true;
     }
     ok = count_lost_write(transport.conn_lost, kSocketLog, "socket.send() raised exception.");

@@ -147,7 +147,7 @@ PyObject* write_method(py::Function&, PyObject* const* args) noexcept {
     if (some <= 0) {
         return none_if(some == 0);
     }
-    if (pipe.conn_lost != 0 || pipe.closing) {
+    if (pipe.conn_lost != 0 || pipe.closing || !pipe.loop) {
         return none_if(
             count_lost_write(pipe.conn_lost, kPipeLog,
                              "pipe closed by peer or os.write(pipe, data) raised exception."));

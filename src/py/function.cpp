@@ -254,6 +254,10 @@ bool read_signature(Function& function) noexcept {
         !read_int(code.get(), "co_kwonlyargcount", function.keyword_only)) {
         return false;
     }
+    if (function.positional + function.keyword_only > kMaxArguments - 2) {
+        PyErr_SetString(PyExc_SystemError, "a function of asyncio has too many arguments");
+        return false;
+    }
     function.required = function.positional;
     if (PyTuple_Check(defaults.get())) {
         function.required -= static_cast<std::uint8_t>(PyTuple_GET_SIZE(defaults.get()));

@@ -129,6 +129,7 @@ struct State {
     PyObject* main_thread = nullptr; // threading.main_thread
     PyObject* is_debug_mode = nullptr;
     PyObject* signal_dispatcher = nullptr; // given by set_signal_dispatcher()
+    PyObject* connection_socket = nullptr; // the class given by set_connection_socket()
     PyObject* await_anything = nullptr;    // bucle._twins
     PyObject* zero = nullptr;              // the int
     PyObject* deque = nullptr;             // collections.deque

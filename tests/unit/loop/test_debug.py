@@ -38,6 +38,14 @@ def test_set_debug(loop: Any) -> None:
     assert loop.slow_callback_duration == 0.1
 
 
+def test_set_debug_returns_nothing(loop: Any) -> None:
+    async def main() -> None:
+        assert loop.set_debug(True) is None
+        assert loop.set_debug(False) is None
+
+    loop.run_until_complete(main())
+
+
 @pytest.mark.parametrize("method", ["call_soon", "call_later", "call_at"])
 def test_the_wrong_thread_is_refused_in_debug_mode(loop: Any, method: str) -> None:
     loop.set_debug(True)

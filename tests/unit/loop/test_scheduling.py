@@ -208,6 +208,16 @@ def test_run_until_complete_of_everything_awaitable(loop: Any, impl: Implementat
         loop.run_until_complete(5)
 
 
+def test_whether_a_future_is_done_goes_by_truth(loop: Any, impl: Implementation) -> None:
+    class Future(impl.Future):  # type: ignore[misc, name-defined]
+        def done(self) -> Any:
+            return [1] if super().done() else []
+
+    future = Future(loop=loop)
+    loop.call_soon(future.set_result, 5)
+    assert loop.run_until_complete(future) == 5
+
+
 def test_trap_28_stopped_before_the_end(loop: Any, impl: Implementation) -> None:
     future = impl.Future(loop=loop)
     loop.call_soon(loop.stop)
