@@ -89,6 +89,17 @@ py::Ref call_callback(const HandleCore& core, PyObject* callback) noexcept {
     return result;
 }
 
+// asyncio asks of a context no more than a method run(). False with an error set.
+bool call_by_name(const HandleCore& core, PyObject* context, PyObject* callback) noexcept {
+    PyErr_Clear();
+    const py::Ref args = handle_args_tuple(core);
+    const py::Ref first = args ? py::Ref::steal(PyTuple_Pack(1, callback)) : py::Ref();
+    const py::Ref all =
+        first ? py::Ref::steal(PySequence_Concat(first.get(), args.get())) : py::Ref();
+    const py::Ref run = all ? py::Ref::steal(PyObject_GetAttrString(context, "run")) : py::Ref();
+    return run && py::Ref::steal(PyObject_CallObject(run.get(), all.get()));
+}
+
 py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) noexcept {
     const py::State& state = py::state();
     py::Ref args = handle_args_tuple(core);
@@ -119,6 +130,7 @@ py::Ref callback_source(const HandleCore& core, PyObject* callback, bool debug) 
     py::Ref message =
         source ? py::Ref::steal(PyUnicode_FromFormat("Exception in callback %U", source.get()))
                : py::Ref();
+    const py::Handling handled(exception.get());
     return report_to_loop(loop.get(), std::move(message),
                           {{names.exception, exception.get()},
                            {names.handle, handle},
@@ -216,7 +228,9 @@ bool run_handle(PyObject* handle, HandleCore& core, py::Ref& spare) noexcept {
     // A cancelled handle that somebody runs by hand calls None, and says so as asyncio's does.
     const py::Ref callback = core.callback ? core.callback.clone() : py::none();
     if (!context || PyContext_Enter(context.get()) < 0) {
-        return report_failure(handle, core, callback.get());
+        return (context && !PyContext_CheckExact(context.get()) &&
+                call_by_name(core, context.get(), callback.get())) ||
+               (!py::exit_exception_raised() && report_failure(handle, core, callback.get()));
     }
     py::Ref result = call_callback(core, callback.get());
     if (result) [[likely]] {

@@ -30,6 +30,7 @@ bool report_step_error(PyObject* task, TaskCore& core) noexcept {
     }
     py::Ref message =
         py::Ref::steal(PyUnicode_FromFormat("Exception in callback %R()", step.get()));
+    const py::Handling handled(error.get());
     return report_to_loop(core.loop.get(), std::move(message),
                           {{names.exception, error.get()}, {names.handle, handle.get()}});
 }
@@ -52,6 +53,20 @@ py::Ref enter_context(PyObject* task, TaskCore& core, Scheduler& scheduler) noex
     return context;
 }
 
+// asyncio asks of a context no more than a method run(). False with an error set.
+bool step_by_name(PyObject* task, const TaskCore& core, PyObject* future,
+                  Scheduler& scheduler) noexcept {
+    const py::Ref context = core.context.clone();
+    if (!context || PyContext_CheckExact(context.get())) {
+        return false; // why it could not be entered
+    }
+    PyErr_Clear();
+    leave_step(scheduler);
+    const py::Ref step = future == nullptr ? make_step(task) : make_wakeup(task);
+    return step && py::Ref::steal(PyObject_CallMethod(
+                       context.get(), "run", future == nullptr ? "O" : "OO", step.get(), future));
+}
+
 // Leaves it entered for the next step, and as the spare where it may be lent again. Its owners then
 // are the task, the thread and the caller: nobody else has seen it.
 bool leave_context(PyObject* task, TaskCore& core, py::Ref context, Scheduler& scheduler) noexcept {
@@ -72,12 +87,13 @@ bool leave_context(PyObject* task, TaskCore& core, py::Ref context, Scheduler& s
 
 bool run_task_entry(PyObject* task, ReadyKind kind, Scheduler& scheduler) noexcept {
     TaskCore& core = *task_core(task);
+    const py::Ref future = kind == ReadyKind::task_wakeup ? core.waits_for.clone() : py::Ref();
     py::Ref context = enter_context(task, core, scheduler);
-    if (!context) {
-        return report_step_error(task, core);
+    if (!context) [[unlikely]] {
+        return step_by_name(task, core, future.get(), scheduler) ||
+               (!py::exit_exception_raised() && report_step_error(task, core));
     }
     py::Ref error = std::move(core.step_error);
-    const py::Ref future = kind == ReadyKind::task_wakeup ? core.waits_for.clone() : py::Ref();
     if ((!future || take_outcome(task, future.get(), error)) &&
         task_step_in_turn(task, core, std::move(error), scheduler)) [[likely]] {
         py::take_back_stop_iteration();

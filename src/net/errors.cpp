@@ -58,6 +58,7 @@ bool report_fatal_error(PyObject* transport, PyObject* loop, PyObject* protocol,
         return !failed && (!debug || log(module, "debug", "%r: %s", transport, text.get(), error));
     }
     const py::Names& names = py::names();
+    const py::Handling handled(error);
     return core::report_to_loop(loop, std::move(text),
                                 {{names.exception, error},
                                  {names.transport, transport},

@@ -22,6 +22,7 @@ bool tell(PyObject* transport, PyObject* loop, PyObject* protocol, PyObject* met
     }
     const py::Ref error = py::compat::take_exception();
     const py::Names& names = py::names();
+    const py::Handling handled(error.get());
     return core::report_to_loop(held_loop.get(), py::Ref::steal(PyUnicode_FromString(complaint)),
                                 {{names.exception, error.get()},
                                  {names.transport, transport},

@@ -74,6 +74,7 @@ bool report_creation(const Listener& listener, PyObject* protocol) noexcept {
         return true;
     }
     const py::Names& names = py::names();
+    const py::Handling handled(error.get());
     return core::report_to_loop(
         listener.loop.get(),
         py::Ref::steal(PyUnicode_FromString("Error on transport creation for incoming connection")),
@@ -124,6 +125,7 @@ bool log_connection(const Listener& listener, int fd) noexcept {
 bool out_of_resources(Listener& listener) noexcept {
     const py::Ref error = py::compat::take_exception();
     const py::Names& names = py::names();
+    const py::Handling handled(error.get());
     const py::Ref view = py::call(py::state().transport_socket, listener.socket.get());
     const py::Ref fd = py::Ref::steal(PyLong_FromLong(fd_of_socket(listener.socket.get())));
     const py::Ref delay = py::Ref::steal(PyFloat_FromDouble(kRetryAfter));

@@ -18,6 +18,21 @@ class ErrorScope {
     Ref saved_;
 };
 
+// What an `except` block is to those whom it calls: sys.exc_info() shows them the exception.
+class Handling {
+  public:
+    explicit Handling(PyObject* exception) noexcept
+        : before_(Ref::steal(PyErr_GetHandledException())) {
+        PyErr_SetHandledException(exception);
+    }
+    Handling(const Handling&) = delete;
+    Handling& operator=(const Handling&) = delete;
+    ~Handling() { PyErr_SetHandledException(before_.get()); }
+
+  private:
+    Ref before_;
+};
+
 PyObject* raise_runtime_error(const char* text) noexcept;
 PyObject* raise_type_error(const char* text) noexcept;
 PyObject* raise_value_error(const char* text) noexcept;

@@ -154,6 +154,44 @@ def test_the_exception_handler_runs_in_the_tasks_context(world: World) -> None:
     assert seen == ["inside the task"]
 
 
+class Stranger:
+    """asyncio asks of a context no more than a method run()."""
+
+    def __init__(self) -> None:
+        self.ran = 0
+
+    def run(self, callback: Any, *args: Any) -> Any:
+        self.ran += 1
+        return callback(*args)
+
+
+def test_a_context_by_its_method_run(world: World) -> None:
+    stranger, seen = Stranger(), []
+
+    async def work() -> int:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+        return 5
+
+    world.loop.call_soon(seen.append, 1, context=stranger)
+    world.loop.call_later(0, seen.append, 2, context=stranger)
+    world.loop.call_soon_threadsafe(seen.append, 3, context=stranger)
+    future = world.future()
+    future.add_done_callback(seen.append, context=stranger)
+    future.set_result(None)
+    task = world.task(work(), context=stranger)
+    assert world.loop.run_until_complete(task) == 5
+    assert set(seen) == {1, 2, 3, future}
+    assert stranger.ran == 4 + 3
+
+
+def test_what_is_no_context_at_all(world: World) -> None:
+    world.loop.call_soon(print, context=5)
+    world.turn()
+    (report,) = world.take_errors()
+    assert str(report["exception"]) == "'int' object has no attribute 'run'"
+
+
 def test_wakeups_run_in_the_tasks_own_context(world: World) -> None:
     future = world.future()
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support import Implementation, World, collect, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_the_loop_is_an_abstract_event_loop(loop: Any) -> None:
@@ -330,6 +334,52 @@ def test_an_ordinary_exception_is_reported_and_the_loop_goes_on(world: World) ->
 
 
 # ---- create_task, create_future, factories
+
+
+def fail_in_a_future(world: World) -> None:
+    future = world.future()
+    future.add_done_callback(lambda _: 1 / 0)
+    future.set_result(None)
+
+
+FAILURES: dict[str, Callable[[World], object]] = {
+    "call_soon": lambda world: world.loop.call_soon(lambda: 1 / 0),
+    "call_later": lambda world: world.loop.call_later(0, lambda: 1 / 0),
+    "call_soon_threadsafe": lambda world: world.loop.call_soon_threadsafe(lambda: 1 / 0),
+    "done callback": fail_in_a_future,
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_an_exception_handler_handles_the_exception(world: World, failure: str) -> None:
+    """As in an `except` block: logging.exception() and a bare `raise` know what it is about."""
+    seen: list[Any] = []
+
+    def handle(loop: Any, context: dict[str, Any]) -> None:
+        seen.append(sys.exc_info()[1])
+        assert sys.exc_info()[1] is context["exception"]
+        try:
+            raise LookupError
+        except LookupError as error:
+            seen.append(error.__context__)
+
+    world.loop.set_exception_handler(handle)
+    FAILURES[failure](world)
+    world.loop.call_later(0.002, world.loop.stop)
+    world.loop.run_forever()
+    assert [type(error) for error in seen] == [ZeroDivisionError] * 2
+    assert sys.exc_info() == (None, None, None)
+
+
+def test_an_interrupt_by_an_exception_handler_knows_what_it_interrupts(world: World) -> None:
+    def handle(loop: Any, context: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    world.loop.set_exception_handler(handle)
+    world.loop.call_soon(lambda: 1 / 0)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        world.loop.run_forever()
+    assert isinstance(caught.value.__context__, ZeroDivisionError)
 
 
 def test_create_future_and_create_task_are_of_the_loops_kind(
