@@ -148,6 +148,8 @@ async def _sendfile_native(
         return await _Stock._sendfile_native(self, transp, file, offset, count)
     # asyncio's own takes the transport out of this dict for the time, and puts it back
     fd = transp._sock_fd
+    if self._transport_of(fd) is not transp:
+        raise KeyError(fd)  # lent already
     self._transports[fd] = transp
     transp._lend_fd()
     try:

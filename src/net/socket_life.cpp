@@ -121,6 +121,11 @@ py::Ref make_socket_transport(loop::LoopCore& core, Connection connection) noexc
     if (failed || !transport.reader || !change_protocol(transport, connection.protocol)) {
         return {};
     }
+    // Called in its turn; what has no such method is refused now.
+    if (transport.sink == nullptr &&
+        !py::get_attr(connection.protocol, py::names().connection_made)) {
+        return {};
+    }
     transport.family = connection.family;
     transport.peername = std::move(connection.peername);
     transport.extra = py::Ref::borrow(connection.extra);

@@ -110,27 +110,38 @@ bool read_data(PyObject* self, SocketTransport& transport) noexcept {
     return true;
 }
 
-// A buffer of the protocol's; false with an error set.
-bool get_buffer(PyObject* protocol, Py_buffer& view) noexcept {
+// A buffer of the protocol's; null with an error set.
+py::Ref get_buffer(PyObject* protocol) noexcept {
     const py::Ref hint = py::Ref::steal(PyLong_FromLong(-1));
-    const py::Ref buffer = py::call_method(protocol, py::names().get_buffer, hint.get());
+    py::Ref buffer = py::call_method(protocol, py::names().get_buffer, hint.get());
     const Py_ssize_t length = buffer ? PyObject_Length(buffer.get()) : -1;
     if (length == 0) {
         py::raise_runtime_error("get_buffer() returned an empty buffer");
     }
-    return length > 0 && PyObject_GetBuffer(buffer.get(), &view, PyBUF_WRITABLE) == 0;
+    return length > 0 ? std::move(buffer) : py::Ref();
+}
+
+// What nobody can read into: recv_into() says why.
+bool refuse_buffer(PyObject* self, SocketTransport& transport, PyObject* buffer) noexcept {
+    PyErr_Clear();
+    const py::Ref socket = python_socket(transport);
+    return (socket && py::call_method(socket.get(), py::names().recv_into, buffer)) ||
+           fatal_error(self, "Fatal read error on socket transport");
 }
 
 bool read_into_protocol(PyObject* self, SocketTransport& transport) noexcept {
     const py::Ref protocol = transport.protocol.clone();
-    Py_buffer view = {};
-    bool have_buffer = false;
+    py::Ref buffer;
     {
         const ContextScope scope(transport.core().spare_context, transport.context);
-        have_buffer = scope && get_buffer(protocol.get(), view);
+        buffer = scope ? get_buffer(protocol.get()) : py::Ref();
     }
-    if (!have_buffer) {
+    if (!buffer) {
         return fatal_error(self, "Fatal error: protocol.get_buffer() call failed.");
+    }
+    Py_buffer view = {};
+    if (PyObject_GetBuffer(buffer.get(), &view, PyBUF_WRITABLE) < 0) {
+        return refuse_buffer(self, transport, buffer.get());
     }
     std::size_t size = 0;
     bool ok = true;

@@ -204,6 +204,18 @@ async def test_cancelled(net: Net, file: Any) -> None:
     other.close()
 
 
+async def test_a_second_one_at_a_time_leaves_the_first_alone(net: Net, file: Any) -> None:
+    transport, _, peer = await connected(net.loop)
+    descriptor = transport.get_extra_info("socket").fileno()
+    sending = asyncio.ensure_future(net.loop.sendfile(transport, file))
+    await turns(3)
+    with pytest.raises(KeyError, match=str(descriptor)):
+        await net.loop.sendfile(transport, file)
+    assert await receive(peer, len(CONTENT)) == CONTENT
+    assert await sending == len(CONTENT)
+    await closed(transport, peer)
+
+
 async def test_a_cancelled_transport_can_be_used_again(net: Net, file: Any) -> None:
     transport, protocol, peer = await connected(net.loop)
     sending = asyncio.ensure_future(net.loop.sendfile(transport, file))

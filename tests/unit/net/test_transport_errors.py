@@ -24,6 +24,7 @@ from .peers import (
     fill,
     receive,
     reset,
+    same_as_stock,
     tcp_pair,
     turns,
     until,
@@ -119,6 +120,40 @@ async def test_an_empty_buffer(net: Net) -> None:
     assert isinstance(protocol.error, RuntimeError)
     assert str(protocol.error) == "get_buffer() returned an empty buffer"
     peer.close()
+
+
+@pytest.mark.parametrize(
+    "buffer",
+    [b"bytes", "text", memoryview(b"read-only"), memoryview(bytearray(64))[::2]],
+    ids=["bytes", "text", "read-only", "strided"],
+)
+def test_a_buffer_that_cannot_be_written(net: Net, buffer: Any) -> None:
+    class Odd(BufferedRecorder):
+        def get_buffer(self, sizehint: int) -> Any:
+            return buffer
+
+    async def scenario(loop: Any) -> Any:
+        reports: list[Any] = []
+        loop.set_exception_handler(lambda _, report: reports.append(report))
+        transport, protocol, peer = await connected(loop, Odd)
+        peer.send(b"x")
+        await until(lambda: protocol.lost)
+        await closed(transport, peer)
+        loop.set_exception_handler(None)
+        (report,) = reports
+        return report["message"], type(protocol.error).__name__, str(protocol.error)
+
+    assert same_as_stock(net, scenario)[0] == "Fatal read error on socket transport"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # stock's __del__
+@pytest.mark.parametrize("protocol", [None, 5])
+async def test_a_factory_that_makes_no_protocol(net: Net, protocol: Any) -> None:
+    kind = type(protocol).__name__
+    mine, peer = tcp_pair()
+    with mine, peer:
+        with pytest.raises(AttributeError, match=f"'{kind}' object has no attribute 'connection_m"):
+            await net.loop.create_connection(lambda: protocol, sock=mine)
 
 
 @pytest.mark.parametrize("buffer", [b"read-only", None, 5, memoryview(b"read-only")])
