@@ -71,6 +71,15 @@ async def test_the_shown_socket_in_a_callback_of_the_protocol(net: Net) -> None:
     await closed(transport, peer)
 
 
+async def test_without_a_high_mark_each_write_goes_out_at_once(net: Net) -> None:
+    transport, _, peer = await connected(net.loop)
+    transport.set_write_buffer_limits(high=0)
+    for data in (b"first", b"second"):
+        transport.write(data)
+        assert peer.recv(6, socket.MSG_DONTWAIT) == data
+    await closed(transport, peer)
+
+
 def in_a_child(work: Callable[[], object]) -> None:
     pid = os.fork()
     if pid == 0:
