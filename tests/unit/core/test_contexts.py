@@ -278,11 +278,9 @@ def test_what_a_task_leaves_dies_outside_its_context(world: World) -> None:
     def run() -> None:
         V.set("outside")
         start()
-        world.loop.call_later(0.002, world.loop.stop)
-        world.loop.run_forever()
+        world.turn(4)
         start()
-        world.loop.call_later(0.002, world.loop.stop)
-        world.loop.run_forever()
+        world.turn(4)
 
     contextvars.Context().run(run)
     assert seen == [("outside", None), ("by the finalizer", None)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Implementation, check_script
+from tests.support import Implementation, check_script, turn
 
 
 def test_a_call_from_a_thread_wakes_a_sleeping_loop(loop: Any) -> None:
@@ -62,8 +62,7 @@ def test_threadsafe_from_the_loops_own_thread(loop: Any) -> None:
         loop.call_soon(seen.append, "soon")
 
     loop.call_soon(first)
-    loop.call_later(0.002, loop.stop)
-    loop.run_forever()
+    turn(loop, 3)
     assert sorted(seen) == ["soon", "threadsafe"]
 
 
