@@ -8,7 +8,7 @@
 namespace bucle::core {
 
 inline bool is_empty_context(PyObject* context) noexcept {
-    return context == nullptr || PyObject_Size(context) == 0;
+    return context == nullptr || PyContext_Type.tp_as_mapping->mp_length(context) == 0;
 }
 
 // A copy of the calling thread's context, or null with no error set when that is empty.
