@@ -3,7 +3,7 @@
 # PYTHON=3.14 chooses the interpreter of a target, PYTHONS="3.13 3.14" those of `test`.
 PYTHONS ?=
 
-.PHONY: help demo test test-all dev lint bench wheel asan tsan docs clean
+.PHONY: help demo test test-all dev lint bench wheel asan tsan coverage docs clean
 help:
 	@echo 'make demo            a tour: what runs native, and how it compares with asyncio here'
 	@echo 'make test            all tests on one Python; PYTHONS="3.13 3.14" for others'
@@ -13,6 +13,7 @@ help:
 	@echo 'make bench           measure beside asyncio and other loops'
 	@echo 'make wheel           a repaired wheel in dist/, smoke-tested in an empty environment'
 	@echo 'make asan | tsan     the tests under the sanitizers'
+	@echo 'make coverage        which lines of C++ and Python the unit tests reach'
 	@echo 'make docs | clean    the manual in build/docs; remove all that was built'
 	@echo 'PYTHON=3.14 before or after a target chooses its interpreter'
 
@@ -25,5 +26,6 @@ bench:    ; @tools/bench.sh
 wheel:    ; @tools/wheel.sh
 asan:     ; @tools/sanitize.sh asan
 tsan:     ; @tools/sanitize.sh tsan
+coverage: ; @tools/coverage.sh
 docs:     ; @tools/docs.sh
 clean:    ; @tools/clean.sh

@@ -25,7 +25,7 @@ if(BUCLE_SANITIZE)
   target_link_options(bucle_flags INTERFACE -fsanitize=${BUCLE_SANITIZE})
 endif()
 if(BUCLE_COVERAGE)
-  target_compile_options(bucle_flags INTERFACE --coverage -fprofile-update=atomic)
+  target_compile_options(bucle_flags INTERFACE --coverage -O1 -fprofile-update=atomic)
   target_link_options(bucle_flags INTERFACE --coverage)
 endif()
 
