@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.combine import COMBINE
 from benchmarks.core import CORE
+from benchmarks.executors import EXECUTORS
 from benchmarks.memory import MEMORY_USE
 from benchmarks.net import NET
 from benchmarks.sync import SYNC
@@ -19,4 +20,5 @@ SUBJECTS: dict[str, Subject] = {
     "combine": COMBINE,
     "memory": MEMORY_USE,
     "net": NET,
+    "executors": EXECUTORS,
 }
