@@ -4,6 +4,7 @@
 #include "core/coroutine.hpp"
 #include "core/future.hpp"
 #include "core/handle.hpp"
+#include "core/handover.hpp"
 #include "core/meta.hpp"
 #include "core/observer.hpp"
 #include "core/task.hpp"
@@ -54,6 +55,7 @@ void make_types(pybind::module_& module) {
     require(py::make_function_type(m));
     require(bucle::core::make_coroutine_type(m));
     require(bucle::core::make_observer_type(m));
+    require(bucle::core::make_handover_type(m));
     require(bucle::core::make_handle_types(m));
     require(bucle::core::make_future_types(m));
     require(bucle::core::make_task_type(m));

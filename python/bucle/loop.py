@@ -129,8 +129,6 @@ _OWN_METHODS: dict[str, Callable[..., Any]] = {
 
 _DEFAULTS: dict[str, Any] = {
     "_exception_handler": None,
-    "_default_executor": None,
-    "_executor_shutdown_called": False,
     "_asyncgens_shutdown_called": False,
     "_made_transports": types.MappingProxyType({}),
 }

@@ -18,6 +18,7 @@ enum class ReadyKind : std::uintptr_t {
     task_wakeup = 2, // the future it waits for is done
     notice = 3,      // of a future that is done, to its first observer (observer.hpp)
     readiness = 4,   // of a descriptor, to native code (loop/readiness.hpp)
+    handover = 5,    // of an outcome, from another thread (handover.hpp)
 };
 
 class Ready {
@@ -46,9 +47,11 @@ struct Scheduler {
     unsigned long thread_id = 0;     // of the thread that runs the loop; 0 while it does not run
     PyThreadState* thread = nullptr; // its state, likewise
     std::uint8_t gate = 0;
-    bool lingering_task = false; // see core/lingering.hpp, as the next
-    py::Ref lingering_context;   // entered; null while anything runs
-    py::Ref spare_context;       // an empty one or null, see core/context.hpp
+    bool lingering_task = false;                 // see core/lingering.hpp, as the next
+    py::Ref lingering_context;                   // entered; null while anything runs
+    py::Ref spare_context;                       // an empty one or null, see core/context.hpp
+    bool threadsafe_overridden = false;          // call_soon_threadsafe()
+    void (*wake)(Scheduler&) noexcept = nullptr; // another thread has pushed an entry
     void (*timer_cancelled)(Scheduler&) noexcept = nullptr; // a scheduled timer was cancelled
     // The clock, and call_at(when, callback, argument); both honour overrides.
     bool (*now)(Scheduler&, double&) noexcept = nullptr;

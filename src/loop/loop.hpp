@@ -58,6 +58,7 @@ struct LoopCore : core::Scheduler {
     base::Scratch scratch; // for src/net
 
     py::Ref task_factory;
+    py::Ref default_executor;
     py::Ref current_handle; // in debug mode
     py::Ref saved_hooks;    // of asynchronous generators, while running
     py::Ref saved_origin_depth;
@@ -66,6 +67,7 @@ struct LoopCore : core::Scheduler {
     bool stopping = false;
     bool polling = false;
     bool wake_sent = false;
+    bool executor_shut_down = false;
     bool forked = false; // the descriptors are shared with a parent: renew before use
     bool time_overridden = false;
     bool call_at_overridden = false;
@@ -122,6 +124,7 @@ void track_queued_handles(LoopCore& core) noexcept; // at the end of a run
 // to a program that closes what is not its own. False with an error set.
 [[nodiscard]] bool open_descriptors(LoopCore& core) noexcept;
 void wake_from_thread(LoopCore& core) noexcept;
+void wake_scheduler(core::Scheduler& scheduler) noexcept; // the same
 void close_descriptors(LoopCore& core) noexcept;
 [[nodiscard]] bool renew_after_fork(LoopCore& core) noexcept;
 
@@ -155,6 +158,10 @@ struct CallbackArgs {
 // tasks.cpp
 extern PyMethodDef task_methods[5];
 void describe_create_task() noexcept; // its signature is the installed asyncio's
+
+// executor.cpp
+extern PyMethodDef executor_methods[];
+extern PyGetSetDef executor_getset[];
 
 // watch.cpp
 extern PyMethodDef watch_methods[11];

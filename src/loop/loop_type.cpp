@@ -30,6 +30,7 @@ PyObject* create(PyTypeObject* type, PyObject*, PyObject*) noexcept {
     core->loop = self;
     core->timer_cancelled = count_cancelled_timer;
     core->now = scheduler_now;
+    core->wake = wake_scheduler;
     core->call_at = call_at_directly;
     live_loops().push_back(core);
     py::Ref answer =
@@ -72,8 +73,9 @@ int traverse(PyObject* self, visitproc visit, void* arg) noexcept {
         if (const int stop = visit_entries(core, visit, arg); stop != 0) {
             return stop;
         }
-        for (const py::Ref* ref : {&core.task_factory, &core.current_handle, &core.spare_context,
-                                   &core.saved_hooks, &core.saved_origin_depth}) {
+        for (const py::Ref* ref :
+             {&core.task_factory, &core.default_executor, &core.current_handle, &core.spare_context,
+              &core.saved_hooks, &core.saved_origin_depth}) {
             if (const int stop = ref->visit(visit, arg); stop != 0) {
                 return stop;
             }
@@ -91,6 +93,7 @@ int clear(PyObject* self) noexcept {
     drop_timers(core);
     drop_watches(core);
     core.task_factory.reset();
+    core.default_executor.reset();
     core.current_handle.reset();
     core.spare_context.reset();
     core.saved_hooks.reset();
@@ -426,7 +429,9 @@ bool make_loop_type(PyObject* module) noexcept {
     PyTypeObject* type = py::make_type(module, recipe, &core::loop_offset);
     if (type == nullptr || !py::add_methods_for(type, type, scheduling_methods) ||
         !py::add_methods_for(type, type, task_methods) ||
-        !py::add_methods_for(type, type, watch_methods) || !remember_native_methods(type)) {
+        !py::add_methods_for(type, type, executor_methods) ||
+        !py::add_getset(type, executor_getset) || !py::add_methods_for(type, type, watch_methods) ||
+        !remember_native_methods(type)) {
         return false;
     }
     state.loop_type = type;

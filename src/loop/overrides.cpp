@@ -36,7 +36,7 @@ int is_overridden(PyObject* loop, PyObject* dict, PyObject* name) noexcept {
 
 using NameOf = PyObject* py::Names::*;
 constexpr NameOf kFlagged[] = {&py::Names::call_soon, &py::Names::time, &py::Names::call_at,
-                               &py::Names::run_forever};
+                               &py::Names::run_forever, &py::Names::call_soon_threadsafe};
 // Not looked for before somebody asks: see watches_otherwise().
 constexpr NameOf kWatching[] = {&py::Names::create_future, &py::Names::_add_reader,
                                 &py::Names::_add_writer, &py::Names::remove_reader,
@@ -80,7 +80,9 @@ bool refresh_overrides(PyObject* loop, bool fresh) noexcept {
     const int time = call_soon < 0 ? -1 : is_overridden(loop, dict.get(), names.time);
     const int call_at = time < 0 ? -1 : is_overridden(loop, dict.get(), names.call_at);
     const int run_forever = call_at < 0 ? -1 : is_overridden(loop, dict.get(), names.run_forever);
-    if (run_forever < 0) {
+    const int threadsafe =
+        run_forever < 0 ? -1 : is_overridden(loop, dict.get(), names.call_soon_threadsafe);
+    if (threadsafe < 0) {
         return false;
     }
     core.gate =
@@ -89,6 +91,7 @@ bool refresh_overrides(PyObject* loop, bool fresh) noexcept {
     core.time_overridden = time != 0;
     core.call_at_overridden = call_at != 0;
     core.run_forever_overridden = run_forever != 0;
+    core.threadsafe_overridden = threadsafe != 0;
     core.watching = Watching::unknown;
     return true;
 }

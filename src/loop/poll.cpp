@@ -131,6 +131,10 @@ void wake_from_thread(LoopCore& core) noexcept {
     }
 }
 
+void wake_scheduler(core::Scheduler& scheduler) noexcept {
+    wake_from_thread(static_cast<LoopCore&>(scheduler));
+}
+
 bool renew_after_fork(LoopCore& core) noexcept {
     int error = 0;
     if (core.descriptors.is_open()) {

@@ -8,6 +8,7 @@
 // asyncio.
 #include "core/context.hpp"
 #include "core/handle.hpp"
+#include "core/handover.hpp"
 #include "core/lingering.hpp"
 #include "core/observer.hpp"
 #include "core/task.hpp"
@@ -97,6 +98,9 @@ bool run_entry(LoopCore& core, Ready entry) noexcept {
     case ReadyKind::readiness:
         core::leave_step(core);
         return run_readiness(core, entry.object());
+    case ReadyKind::handover:
+        core::leave_step(core);
+        return core::run_handover(core, entry.object());
     default:
         return core::run_task_entry(entry.object(), entry.kind(), core);
     }
@@ -121,7 +125,8 @@ bool run_entry_in_debug(LoopCore& core, Ready entry) noexcept {
     if (entry.kind() == ReadyKind::handle && core::handle_core(entry.object())->cancelled) {
         return true;
     }
-    if (entry.kind() == ReadyKind::notice) { // queued before debug mode began
+    if (entry.kind() == ReadyKind::notice || entry.kind() == ReadyKind::handover) {
+        // Queued before debug mode began.
         return run_entry(core, entry);
     }
     core::leave_step(core);

@@ -25,6 +25,7 @@
     X(_drain_helper) \
     X(_ensure_fd_no_transport) \
     X(_ensure_resolved) \
+    X(_exception) \
     X(_format) \
     X(_get) \
     X(_get_close_waiter) \
@@ -37,9 +38,11 @@
     X(_on_timeout) \
     X(_put) \
     X(_remove_reader) \
+    X(_result) \
     X(_set_task_name) \
     X(_source_traceback) \
     X(_start_reading) \
+    X(_state) \
     X(_timer_handle_cancelled) \
     X(_transports) \
     X(_waiters) \
@@ -56,6 +59,7 @@
     X(call_exception_handler) \
     X(call_later) \
     X(call_soon) \
+    X(call_soon_threadsafe) \
     X(can_write_eof) \
     X(cancel) \
     X(cancelled) \
@@ -138,12 +142,14 @@
     X(resume_reading) \
     X(resume_writing) \
     X(run_forever) \
+    X(run_in_executor) \
     X(send) \
     X(sendto) \
     X(set) \
     X(set_exception) \
     X(set_name) \
     X(set_result) \
+    X(set_running_or_notify_cancel) \
     X(set_transport) \
     X(setblocking) \
     X(socket) \
@@ -152,6 +158,7 @@
     X(source_traceback) \
     X(sslcontext) \
     X(startswith) \
+    X(submit) \
     X(task) \
     X(time) \
     X(transport) \

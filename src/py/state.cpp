@@ -83,6 +83,11 @@ constexpr Import kImports[] = {
     {"asyncio.base_events", "_run_until_complete_cb", &State::run_until_complete_cb},
     {"asyncio.tasks", "ensure_future", &State::ensure_future},
     {"asyncio.futures", "isfuture", &State::isfuture},
+    {"asyncio.futures", "_chain_future", &State::chain_future},
+    {"asyncio.futures", "wrap_future", &State::wrap_future},
+    {"asyncio.futures", "_copy_future_state", &State::copy_future_state},
+    {"asyncio.futures", "_set_concurrent_future_state", &State::set_concurrent_future_state},
+    {"concurrent.futures._base", "FINISHED", &State::concurrent_finished},
     {"warnings", "warn", &State::warn},
     {"signal", "set_wakeup_fd", &State::set_wakeup_fd},
     {"sys", "get_asyncgen_hooks", &State::get_asyncgen_hooks},
@@ -93,6 +98,7 @@ constexpr Import kImports[] = {
     {"threading", "main_thread", &State::main_thread},
     {"bucle._twins", "await_anything", &State::await_anything},
     {"collections", "deque", &State::deque},
+    {"functools", "partial", &State::functools_partial},
     {"asyncio.protocols", "BufferedProtocol", &State::buffered_protocol},
     {"asyncio.trsock", "TransportSocket", &State::transport_socket},
     {"socket", "socket", &State::socket_class},
@@ -178,13 +184,15 @@ CreateTaskRules find_create_task_rules() noexcept {
 bool import_base_types(State& state) noexcept {
     Ref future = import_attribute("_asyncio", "Future");
     Ref task = import_attribute("_asyncio", "Task");
-    if (!future || !task) {
+    Ref concurrent = import_attribute("concurrent.futures._base", "Future");
+    if (!future || !task || !concurrent) {
         return false;
     }
     Ref module = Ref::steal(PyImport_ImportModule("_asyncio"));
     import_asyncio_functions(module.get(), state.asyncio);
     state.base_future = reinterpret_cast<PyTypeObject*>(future.release());
     state.base_task = reinterpret_cast<PyTypeObject*>(task.release());
+    state.concurrent_future = reinterpret_cast<PyTypeObject*>(concurrent.release());
     if constexpr (compat::kHasThreadSafeHandle) {
         Ref handle = import_attribute("asyncio.events", "_ThreadSafeHandle");
         if (!handle) {

@@ -118,7 +118,13 @@ struct State {
     PyObject* run_until_complete_cb = nullptr;  // asyncio.base_events
     PyObject* ensure_future = nullptr;
     PyObject* isfuture = nullptr;
-    PyObject* base_events = nullptr; // the module: its logger can be replaced
+    PyObject* chain_future = nullptr; // asyncio.futures, as the next three
+    PyObject* wrap_future = nullptr;
+    PyObject* copy_future_state = nullptr;           // to a loop's future
+    PyObject* set_concurrent_future_state = nullptr; // to a concurrent one
+    PyObject* concurrent_finished = nullptr;         // the state FINISHED
+    PyTypeObject* concurrent_future = nullptr;       // concurrent.futures.Future
+    PyObject* base_events = nullptr;                 // the module: its logger can be replaced
     PyObject* warn = nullptr;
     PyObject* set_wakeup_fd = nullptr;
     PyObject* get_asyncgen_hooks = nullptr;
@@ -133,6 +139,7 @@ struct State {
     PyObject* await_anything = nullptr;    // bucle._twins
     PyObject* zero = nullptr;              // the int
     PyObject* deque = nullptr;             // collections.deque
+    PyObject* functools_partial = nullptr;
     PyObject* heappush = nullptr;
     PyObject* heappop = nullptr;
     PyObject* incomplete_read_error = nullptr;
@@ -152,6 +159,7 @@ struct State {
     PyTypeObject* coroutine_wrapper_type = nullptr;
     PyTypeObject* observer_type = nullptr;
     PyTypeObject* readiness_type = nullptr;
+    PyTypeObject* handover_type = nullptr;
     PyTypeObject* lock_type = nullptr;
     PyTypeObject* event_type = nullptr;
     PyTypeObject* condition_type = nullptr;
@@ -235,6 +243,7 @@ struct State {
     bool server_knows_transports = false;     // Server._attach(transport)
     bool writelines_skips_empty = false;      // whatever is not true
     bool watching_takes_context = false;      // loop._add_reader(..., context=)
+    bool chains_in_running_loop = false;      // core/handover.cpp: without a turn, there
 };
 
 namespace detail {

@@ -1,0 +1,1 @@
+"""Executors and other threads: the hand-over of work and of its outcomes."""
