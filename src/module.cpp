@@ -78,6 +78,7 @@ void make_types(pybind::module_& module) {
     require(bucle::combine::add_wait(m));
     require(bucle::combine::add_shield(m));
     require(bucle::combine::add_as_completed(m));
+    require(bucle::combine::add_threads(m));
     require(bucle::net::find_python_sockets());
     require(bucle::net::make_socket_transport_type(m));
     require(bucle::net::make_listener_type(m));

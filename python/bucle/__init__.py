@@ -8,7 +8,7 @@ behind asyncio's own names and with asyncio's semantics. `bucle.run(main())` run
 from __future__ import annotations
 
 import os
-from asyncio import all_tasks, run_coroutine_threadsafe, to_thread, wrap_future
+from asyncio import all_tasks
 from typing import TYPE_CHECKING, Any
 
 from . import _all_tasks, _compat, _signals
@@ -40,13 +40,16 @@ from ._core import (
     ensure_future,
     gather,
     libuv_version,
+    run_coroutine_threadsafe,
     send_gathered,
     shield,
     sleep,
     timeout,
     timeout_at,
+    to_thread,
     wait,
     wait_for,
+    wrap_future,
 )
 from ._streams import open_connection, open_unix_connection, start_server, start_unix_server
 from .eager import eager_task_factory

@@ -10,9 +10,12 @@ from asyncio import as_completed as as_completed
 from asyncio import create_task as create_task
 from asyncio import ensure_future as ensure_future
 from asyncio import gather as gather
+from asyncio import run_coroutine_threadsafe as run_coroutine_threadsafe
 from asyncio import shield as shield
 from asyncio import sleep as sleep
+from asyncio import to_thread as to_thread
 from asyncio import wait as wait
+from asyncio import wrap_future as wrap_future
 from asyncio.trsock import TransportSocket
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Executor

@@ -14,5 +14,6 @@ namespace bucle::combine {
 [[nodiscard]] bool add_wait(PyObject* module) noexcept;
 [[nodiscard]] bool add_shield(PyObject* module) noexcept;
 [[nodiscard]] bool add_as_completed(PyObject* module) noexcept;
+[[nodiscard]] bool add_threads(PyObject* module) noexcept;
 
 } // namespace bucle::combine

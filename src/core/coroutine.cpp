@@ -138,7 +138,8 @@ PyObject* make_coroutine(py::Function& function, PyObject* const* args) noexcept
     Coroutine& co = *made;
     co.body = reinterpret_cast<Body>(function.extra);
     co.function = py::Ref::borrow(reinterpret_cast<PyObject*>(&function));
-    const int count = function.positional + function.keyword_only;
+    const int count = function.positional + function.keyword_only + int{function.varargs} +
+                      int{function.varkeywords};
     bool refers = false;
     for (int i = 0; i < count && i < Coroutine::kArguments; ++i) {
         co.arguments[i] = py::Ref::borrow(args[i]);

@@ -200,7 +200,7 @@ def test_info_as_json(tmp_path: Path) -> None:
     assert facts["self_test"]["registered_tasks"] is True
     natives = set(facts["native"])
     assert {"Loop", "Handle", "TimerHandle", "Future", "Lock", "TaskGroup", "wait"} <= natives
-    assert "to_thread" not in natives
+    assert "all_tasks" not in natives
     assert facts["native"]["Queue"] == "asyncio.queues.Queue"
     assert facts["native"]["gather"] == "asyncio.gather"
 

@@ -38,9 +38,8 @@ SIGNED = [
     for name in FUNCTIONS
     if isinstance(STOCK[name], types.FunctionType) and name != "eager_task_factory"
 ]
-# asyncio's own: they run once a thread or a call from one, or are C already, and what they make on
-# a native loop is native.
-SHARED = {"all_tasks", "current_task", "run_coroutine_threadsafe", "to_thread", "wrap_future"}
+# asyncio's own, which is C in some versions.
+SHARED = {"all_tasks", "current_task"}
 
 
 @pytest.mark.parametrize("name", list(STOCK))
