@@ -54,6 +54,7 @@ from ._core import (
 from ._streams import open_connection, open_unix_connection, start_server, start_unix_server
 from .eager import eager_task_factory
 from .installation import install, uninstall
+from .nesting import allow_nesting
 from .runner import Runner, new_event_loop, run
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ __all__ = [
     "Timeout",
     "TimerHandle",
     "all_tasks",
+    "allow_nesting",
     "as_completed",
     "create_task",
     "current_task",

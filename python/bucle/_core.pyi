@@ -108,6 +108,7 @@ class Loop(asyncio.AbstractEventLoop, metaclass=ABCMeta):
     _current_handle: asyncio.Handle | None
     _default_executor: Executor | None
     _executor_shutdown_called: bool
+    _may_nest: bool
     _exception_handler: _ExceptionHandler | None
 
     def __init__(self) -> None: ...

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._core import Loop
+from .nesting import nests, run_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -54,8 +55,14 @@ def run(
     debug: bool | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = new_event_loop,
 ) -> _T:
-    """Run `main` on a new native loop and return its result, as `asyncio.run` does."""
-    if asyncio._get_running_loop() is not None:
+    """Run `main` on a new native loop and return its result, as `asyncio.run` does.
+
+    Inside a loop that allows nesting, and without arguments that ask for another: on that loop.
+    """
+    running = asyncio._get_running_loop()
+    if running is not None:
+        if debug is None and loop_factory is new_event_loop and nests(running):
+            return run_inside(running, main)
         # asyncio's own text, which names its function: programs and people search for it.
         raise RuntimeError("asyncio.run() cannot be called from a running event loop")
     with Runner(debug=debug, loop_factory=loop_factory) as runner:

@@ -48,6 +48,14 @@ struct Metrics {
 // Whose the methods are by which a coroutine of the loop's waits for a descriptor.
 enum class Watching : std::uint8_t { unknown, ours, overridden };
 
+// A run_until_complete() and its future.
+struct Root {
+    PyObject* future = nullptr; // held by the call
+    Root* outer = nullptr;
+    int run = 0;          // how many runs are outside of it
+    bool waiting = false; // while another run is inside of it
+};
+
 struct LoopCore : core::Scheduler {
     base::TimerHeap<PyObject> timers;
     uv::Loop uv;
@@ -59,12 +67,17 @@ struct LoopCore : core::Scheduler {
 
     py::Ref task_factory;
     py::Ref default_executor;
-    py::Ref current_handle; // in debug mode
-    py::Ref saved_hooks;    // of asynchronous generators, while running
+    py::Ref current_handle;            // in debug mode
+    py::Ref saved_hooks;               // of asynchronous generators, while running
+    base::RingQueue<core::Ready> held; // what waits for the next run: see finish_stopped_run()
+    Root* root = nullptr;              // of the innermost run_until_complete()
+    int runs = 0;                      // how many run, one inside another (nesting.cpp)
+    int protocol_calls = 0;            // how many methods of protocols run now
     py::Ref saved_origin_depth;
 
     double slow_callback_duration = 0.1;
     bool stopping = false;
+    bool may_nest = false; // by allow_nesting()
     bool polling = false;
     bool wake_sent = false;
     bool executor_shut_down = false;
@@ -106,17 +119,42 @@ double when_of(std::int64_t key) noexcept;
 [[nodiscard]] bool now_seconds(LoopCore& core, double& out) noexcept;
 [[nodiscard]] bool scheduler_now(core::Scheduler& scheduler, double& out) noexcept;
 
+// A method of a protocol is being called: no run can nest there.
+class ProtocolCall {
+  public:
+    explicit ProtocolCall(LoopCore& core) noexcept : core_(core) { ++core_.protocol_calls; }
+    ProtocolCall(const ProtocolCall&) = delete;
+    ProtocolCall& operator=(const ProtocolCall&) = delete;
+    ~ProtocolCall() { --core_.protocol_calls; }
+
+  private:
+    LoopCore& core_;
+};
+
 // run.cpp
 [[nodiscard]] bool check_not_running(LoopCore& core) noexcept;
 PyObject* run_forever(PyObject* self, PyObject*) noexcept;
 PyObject* run_until_complete(PyObject* self, PyObject* future) noexcept;
 [[nodiscard]] bool set_origin_tracking(LoopCore& core, bool enabled) noexcept;
+// What the last callbacks wrote goes out now: there may never be another run. False with an error
+// set that ends the run, of which the first is kept.
+[[nodiscard]] bool flush_at_end(LoopCore& core, bool ok) noexcept;
+
+// nesting.cpp
+extern PyGetSetDef nesting_getset[];
+// Whether a run may begin, nested where the loop runs already; else the error is set.
+[[nodiscard]] bool check_may_run(LoopCore& core) noexcept;
+[[nodiscard]] bool check_awaitable(LoopCore& core, PyObject* future) noexcept; // by a nested run
+[[nodiscard]] bool run_nested(LoopCore& core) noexcept; // turns until stop(), inside another run
+// Takes the end of a run that a future's completion has queued out of the ring. False: it failed.
+[[nodiscard]] bool drop_queued_end(LoopCore& core, PyObject* future) noexcept;
 
 // turn.cpp: turns until stop(). False with an error set.
 [[nodiscard]] bool run_turns(LoopCore& core) noexcept;
 [[nodiscard]] bool flush_all(LoopCore& core, Occasion occasion) noexcept; // what is gathered now
 [[nodiscard]] bool flush_running() noexcept; // of this thread's loop, if it is ours, in a callback
-void track_queued_handles(LoopCore& core) noexcept; // at the end of a run
+[[nodiscard]] bool release_held(LoopCore& core) noexcept; // what waited for the next run is ready
+void track_queued_handles(LoopCore& core) noexcept;       // at the end of a run
 
 // poll.cpp
 [[nodiscard]] bool poll(LoopCore& core, bool block) noexcept;

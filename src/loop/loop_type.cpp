@@ -15,9 +15,13 @@ using core::Ready;
 
 void drop_ready(LoopCore& core) noexcept {
     base::RingQueue<Ready> entries;
+    base::RingQueue<Ready> held;
     entries.swap(core.ready);
-    while (!entries.empty()) {
-        py::drop(entries.pop_front().object());
+    held.swap(core.held);
+    for (base::RingQueue<Ready>* queue : {&held, &entries}) {
+        while (!queue->empty()) {
+            py::drop(queue->pop_front().object());
+        }
     }
 }
 
@@ -56,6 +60,9 @@ int init(PyObject*, PyObject* args, PyObject* kwargs) noexcept {
 int visit_entries(const LoopCore& core, visitproc visit, void* arg) noexcept {
     for (std::size_t i = 0; i < core.ready.size(); ++i) {
         Py_VISIT(core.ready[i].object());
+    }
+    for (std::size_t i = 0; i < core.held.size(); ++i) {
+        Py_VISIT(core.held[i].object());
     }
     for (std::size_t i = 0; i < core.timers.size(); ++i) {
         Py_VISIT(core.timers[i].item);
@@ -182,7 +189,7 @@ PyObject* check_closed_method(PyObject* self, PyObject*) noexcept {
 }
 
 PyObject* check_running_method(PyObject* self, PyObject*) noexcept {
-    return check_not_running(*loop_core(self)) ? py::new_ref(Py_None) : nullptr;
+    return check_may_run(*loop_core(self)) ? py::new_ref(Py_None) : nullptr;
 }
 
 PyObject* metrics(PyObject* self, PyObject*) noexcept {
@@ -430,8 +437,8 @@ bool make_loop_type(PyObject* module) noexcept {
     if (type == nullptr || !py::add_methods_for(type, type, scheduling_methods) ||
         !py::add_methods_for(type, type, task_methods) ||
         !py::add_methods_for(type, type, executor_methods) ||
-        !py::add_getset(type, executor_getset) || !py::add_methods_for(type, type, watch_methods) ||
-        !remember_native_methods(type)) {
+        !py::add_getset(type, executor_getset) || !py::add_getset(type, nesting_getset) ||
+        !py::add_methods_for(type, type, watch_methods) || !remember_native_methods(type)) {
         return false;
     }
     state.loop_type = type;

@@ -35,6 +35,7 @@ bool restore_asyncgen_hooks(LoopCore& core) noexcept {
 }
 
 bool begin_run(LoopCore& core) noexcept {
+    core.runs = 1;
     core.thread_id = PyThread_get_thread_ident();
     core.thread = PyThreadState_Get();
     return set_origin_tracking(core, core.debug()) && install_asyncgen_hooks(core) &&
@@ -47,6 +48,7 @@ void end_run(LoopCore& core) noexcept {
     core.stopping = false;
     core.thread_id = 0;
     core.thread = nullptr;
+    core.runs = 0;
     track_queued_handles(core);
     core.spare_context.reset();
     if (!py::call(py::state().set_running_loop, Py_None)) {
@@ -97,11 +99,18 @@ bool run_attribute_or_forever(LoopCore& core) noexcept {
         py::Ref::steal(PyObject_CallMethod(core.loop, "run_forever", nullptr)));
 }
 
+// Until the future is done, or stop() is called.
+bool run_for(LoopCore& core, PyObject* future) noexcept {
+    Root root = {future, core.root, core.runs, false};
+    core.root = &root;
+    const bool ok = run_attribute_or_forever(core);
+    core.root = root.outer;
+    return ok;
+}
+
 } // namespace
 
-// What the last callbacks wrote goes out now: there may never be another run. False with an error
-// set that ends the run, of which the first is kept.
-static bool flush_at_end(LoopCore& core, bool ok) noexcept {
+bool flush_at_end(LoopCore& core, bool ok) noexcept {
     py::Ref raised = ok ? py::Ref() : py::compat::take_exception();
     core::leave_step(core);
     if (!core.flushes.empty() && !flush_all(core, Occasion::turn_ends)) {
@@ -152,10 +161,13 @@ bool set_origin_tracking(LoopCore& core, bool enabled) noexcept {
 
 PyObject* run_forever(PyObject* self, PyObject*) noexcept {
     LoopCore& core = *loop_core(self);
-    if (!core::check_closed(core) || !check_not_running(core)) {
+    if (!core::check_closed(core) || !check_may_run(core)) {
         return nullptr;
     }
     const py::Ref hold = py::Ref::borrow(self);
+    if (core.running()) {
+        return run_nested(core) ? py::new_ref(Py_None) : nullptr;
+    }
     const bool ok = flush_at_end(core, begin_run(core) && run_turns(core));
     end_run(core);
     if (!ok) {
@@ -166,13 +178,13 @@ PyObject* run_forever(PyObject* self, PyObject*) noexcept {
 
 PyObject* run_until_complete(PyObject* self, PyObject* awaitable) noexcept {
     LoopCore& core = *loop_core(self);
-    if (!core::check_closed(core) || !check_not_running(core)) {
+    if (!core::check_closed(core) || !check_may_run(core)) {
         return nullptr;
     }
     const py::State& state = py::state();
     bool is_new = false;
     const py::Ref future = as_future(self, awaitable, is_new);
-    if (!future) {
+    if (!future || !check_awaitable(core, future.get())) {
         return nullptr;
     }
     if (is_new && PyObject_SetAttrString(future.get(), "_log_destroy_pending", Py_False) < 0) {
@@ -182,13 +194,15 @@ PyObject* run_until_complete(PyObject* self, PyObject* awaitable) noexcept {
     if (!py::call_method(future.get(), state.names.add_done_callback, callback)) {
         return nullptr;
     }
-    const bool ok = run_attribute_or_forever(core);
+    const bool nested = core.running();
+    const bool ok = run_for(core, future.get());
     if (!ok && is_new) {
         consume_exception(future.get());
     }
     {
         const py::ErrorScope keep;
-        if (!py::call_method(future.get(), state.names.remove_done_callback, callback)) {
+        if (!py::call_method(future.get(), state.names.remove_done_callback, callback) ||
+            (nested && !drop_queued_end(core, future.get()))) {
             PyErr_WriteUnraisable(future.get());
         }
     }
@@ -200,6 +214,8 @@ PyObject* run_until_complete(PyObject* self, PyObject* awaitable) noexcept {
         return nullptr;
     }
     if (done == 0) {
+        // Who stopped it meant the run outside, which is told as well.
+        core.stopping |= core.running();
         return py::raise_runtime_error("Event loop stopped before Future completed.");
     }
     return py::call_method(future.get(), state.names.result).release();

@@ -176,22 +176,29 @@ bool run_batch(LoopCore& core, std::size_t count) noexcept {
 // stop() ended a batch that no poll preceded: poll once, and run what that made ready, but not what
 // the batch itself queued, which waits for the next run as in asyncio.
 bool finish_stopped_run(LoopCore& core) noexcept {
-    base::RingQueue<Ready> queued;
-    queued.swap(core.ready);
-    bool ok = poll_and_fire(core) && run_batch(core, core.ready.size());
-    // What stood there before goes in front of what has come meanwhile.
-    while (!core.ready.empty()) {
-        const Ready entry = core.ready.pop_front();
-        if (!queued.push_back(entry)) {
-            py::drop(entry.object());
-            ok = false;
-        }
-    }
-    queued.swap(core.ready);
-    return ok;
+    core.held.swap(core.ready);
+    const bool ok = poll_and_fire(core) && run_batch(core, core.ready.size());
+    return release_held(core) && ok;
 }
 
 } // namespace
+
+// It goes in front of what has come meanwhile.
+bool release_held(LoopCore& core) noexcept {
+    bool ok = true;
+    while (!core.held.empty() && !core.ready.empty()) {
+        const Ready entry = core.ready.pop_front();
+        if (!core.held.push_back(entry)) {
+            py::drop(entry.object());
+            PyErr_NoMemory();
+            ok = false;
+        }
+    }
+    if (!core.held.empty()) {
+        core.held.swap(core.ready);
+    }
+    return ok;
+}
 
 bool flush_all(LoopCore& core, Occasion occasion) noexcept {
     // What a flush lets others write goes out with the next one: it may be their end, too.

@@ -1,12 +1,14 @@
-// ContextScope: a transport's context around the calls of its protocol. A null context is an empty
-// one: it is lent from the loop's spare and taken back if it stayed empty and nobody else got hold
-// of it, so that an idle connection has none.
+// ContextScope: a transport's context around the calls of its protocol, and the mark by which the
+// loop refuses to be run inside of them. A null context is an empty one: it is lent from the loop's
+// spare and taken back if it stayed empty and nobody else got hold of it, so that an idle
+// connection has none.
 //
 // Invariant: while it is entered the owner's field holds it, so that what the protocol schedules
 // for the transport runs in the same context.
 #pragma once
 
 #include "core/context.hpp"
+#include "loop/loop.hpp"
 #include "py/error.hpp"
 
 namespace bucle::net {
@@ -26,11 +28,12 @@ inline void take_back_context(py::Ref& spare, py::Ref& context) noexcept {
     }
 }
 
-// Both references must outlive the scope: whoever is called holds the owner, and the loop runs.
+// Core and context must outlive the scope: whoever is called holds the owner, and the loop runs.
 class ContextScope {
   public:
-    ContextScope(py::Ref& spare, py::Ref& context) noexcept : spare_(spare), context_(context) {
-        entered_ = py::Ref::borrow(need_context(spare, context));
+    ContextScope(loop::LoopCore& core, py::Ref& context) noexcept
+        : call_(core), spare_(core.spare_context), context_(context) {
+        entered_ = py::Ref::borrow(need_context(spare_, context));
         if (entered_ && PyContext_Enter(entered_.get()) < 0) {
             entered_.reset();
         }
@@ -61,6 +64,7 @@ class ContextScope {
         take_back_context(spare_, context_);
     }
 
+    loop::ProtocolCall call_;
     py::Ref& spare_;
     py::Ref& context_;
     py::Ref entered_;

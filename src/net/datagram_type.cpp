@@ -63,6 +63,7 @@ bool handle_error(PyObject* self, Datagram& datagram, const char* message) noexc
     }
     const py::Ref protocol = datagram.protocol.clone();
     if (PyErr_GivenExceptionMatches(error.get(), PyExc_OSError) != 0) {
+        const loop::ProtocolCall call(datagram.core());
         return !protocol ||
                py::call_method(protocol.get(), py::names().error_received, error.get());
     }

@@ -194,7 +194,7 @@ bool datagram_write_ready(PyObject* self) noexcept {
         return true;
     }
     loop::LoopCore& core = datagram.core();
-    const ContextScope scope(core.spare_context, datagram.context);
+    const ContextScope scope(core, datagram.context);
     if (!scope) {
         return false;
     }

@@ -125,6 +125,7 @@ bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexce
     endpoint.loss_scheduled = true;
     const py::Names& names = py::names();
     const py::Ref protocol = endpoint.protocol.clone();
+    const loop::ProtocolCall call(endpoint.core());
     if (protocol && !py::call_method(protocol.get(), names.connection_lost, error)) {
         py::Ref raised = py::compat::take_exception();
         leave_fd(self, endpoint);

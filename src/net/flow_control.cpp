@@ -1,7 +1,7 @@
 // See flow_control.hpp.
 #include "net/flow_control.hpp"
 
-#include "core/scheduler.hpp"
+#include "loop/loop.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -14,7 +14,11 @@ bool tell(PyObject* transport, PyObject* loop, PyObject* protocol, PyObject* met
           const char* complaint) noexcept {
     const py::Ref held_loop = py::Ref::borrow(loop);
     const py::Ref held = py::Ref::borrow(protocol);
-    if (!held || !held_loop || py::call_method(held.get(), method)) [[likely]] {
+    if (!held || !held_loop) {
+        return true;
+    }
+    const loop::ProtocolCall call(*loop::loop_core(held_loop.get()));
+    if (py::call_method(held.get(), method)) [[likely]] {
         return true;
     }
     if (py::exit_exception_raised()) {

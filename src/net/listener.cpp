@@ -83,7 +83,7 @@ bool report_creation(const Listener& listener, PyObject* protocol) noexcept {
 
 // Null with an error set. A context that is empty stays, or becomes, null.
 py::Ref make_protocol(const Listener& listener, py::Ref& context) noexcept {
-    const ContextScope scope(listener.scheduler->spare_context, context);
+    const ContextScope scope(*listener.scheduler, context);
     return scope ? py::call(listener.factory.get()) : py::Ref();
 }
 

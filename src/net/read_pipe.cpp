@@ -49,7 +49,7 @@ bool read_ready(PyObject* self) noexcept {
         return true;
     }
     loop::LoopCore& core = pipe.core();
-    const ContextScope scope(core.spare_context, pipe.context);
+    const ContextScope scope(core, pipe.context);
     char* const memory = scope ? scratch(core, pipe.max_size) : nullptr;
     if (memory == nullptr) {
         return false;

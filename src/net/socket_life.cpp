@@ -172,7 +172,7 @@ bool lose_connection(PyObject* self, SocketTransport& transport, PyObject* error
     const py::Ref protocol = std::move(transport.protocol);
     bool ok = true;
     if (protocol) {
-        const ContextScope scope(transport.core().spare_context, transport.context);
+        const ContextScope scope(transport.core(), transport.context);
         ok = scope && py::call_method(protocol.get(), py::names().connection_lost, error);
     }
     py::Ref raised = ok ? py::Ref() : py::compat::take_exception();

@@ -44,7 +44,7 @@ Got receive(PyObject* self, SocketTransport& transport, char* into, std::size_t 
 // What eof_received() answers: 1, 0, or -1 with an error set.
 int tell_eof(SocketTransport& transport) noexcept {
     const py::Ref protocol = transport.protocol.clone();
-    const ContextScope scope(transport.core().spare_context, transport.context);
+    const ContextScope scope(transport.core(), transport.context);
     if (scope && transport.sink != nullptr) {
         bool keep_open = false;
         return transport.sink->eof(protocol.get(), keep_open) ? static_cast<int>(keep_open) : -1;
@@ -74,7 +74,7 @@ bool deliver(PyObject* self, SocketTransport& transport, const char* data,
     const py::Ref protocol = transport.protocol.clone();
     bool done = false;
     {
-        const ContextScope scope(transport.core().spare_context, transport.context);
+        const ContextScope scope(transport.core(), transport.context);
         if (scope && transport.sink != nullptr) {
             done = transport.sink->data(protocol.get(), data, size);
         } else if (scope) {
@@ -133,7 +133,7 @@ bool read_into_protocol(PyObject* self, SocketTransport& transport) noexcept {
     const py::Ref protocol = transport.protocol.clone();
     py::Ref buffer;
     {
-        const ContextScope scope(transport.core().spare_context, transport.context);
+        const ContextScope scope(transport.core(), transport.context);
         buffer = scope ? get_buffer(protocol.get()) : py::Ref();
     }
     if (!buffer) {
@@ -154,7 +154,7 @@ bool read_into_protocol(PyObject* self, SocketTransport& transport) noexcept {
     const py::Ref count = py::Ref::steal(PyLong_FromSize_t(size));
     py::Ref done;
     {
-        const ContextScope scope(transport.core().spare_context, transport.context);
+        const ContextScope scope(transport.core(), transport.context);
         if (count && scope) {
             done = py::call_method(protocol.get(), py::names().buffer_updated, count.get());
         }
@@ -185,7 +185,7 @@ bool begin(PyObject* self, SocketTransport& transport) noexcept {
     const py::Ref made = py::get_attr(protocol.get(), py::names().connection_made);
     bool ok = true;
     {
-        const ContextScope scope(transport.core().spare_context, transport.context);
+        const ContextScope scope(transport.core(), transport.context);
         ok = made && scope && py::call(made.get(), self);
     }
     if (!ok && !py::exit_exception_raised()) {

@@ -101,7 +101,7 @@ bool resume_protocol(PyObject* self, SocketTransport& transport) noexcept {
         return true;
     }
     const py::Ref loop = transport.loop.clone();
-    const ContextScope scope(transport.core().spare_context, transport.context);
+    const ContextScope scope(transport.core(), transport.context);
     return scope && maybe_resume_writing(self, transport.flow, transport.buffer.size(), loop.get(),
                                          transport.protocol.get());
 }
@@ -144,7 +144,7 @@ bool flush_gathered(loop::Flush& flush, loop::Occasion occasion) noexcept {
         return flush_now(self.get(), transport);
     }
     const py::Ref loop = transport.loop.clone();
-    const ContextScope scope(transport.core().spare_context, transport.context);
+    const ContextScope scope(transport.core(), transport.context);
     return scope && flush_now(self.get(), transport);
 }
 

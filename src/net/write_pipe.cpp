@@ -50,7 +50,7 @@ bool read_ready(PyObject* self) noexcept {
         return true;
     }
     loop::LoopCore& core = pipe.core();
-    const ContextScope scope(core.spare_context, pipe.context);
+    const ContextScope scope(core, pipe.context);
     if (!scope || !log_if_debug(self, pipe, kPipeLog, "info", "%r was closed by peer")) {
         return false;
     }
@@ -64,7 +64,7 @@ bool write_ready(PyObject* self) noexcept {
         return true;
     }
     loop::LoopCore& core = pipe.core();
-    const ContextScope scope(core.spare_context, pipe.context);
+    const ContextScope scope(core, pipe.context);
     if (!scope) {
         return false;
     }
