@@ -34,6 +34,8 @@ PROGRAMS = {
     "aiosmtpd_server": "aiosmtpd trustme",
     "anyio_backend": "anyio trustme",
     "asyncpg_client": "asyncpg trustme",
+    "gunicorn_workers:aiohttp": "gunicorn aiohttp",
+    "gunicorn_workers:uvicorn": "gunicorn uvicorn_worker h11",
     "httpx_client": "httpx trustme",
     "pytest_asyncio_plugin": "pytest_asyncio",
     "redis_client": "redis trustme",
