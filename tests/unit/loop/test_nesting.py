@@ -176,6 +176,27 @@ def test_stock_tasks_nest_too(nest: Any) -> None:
     assert nest.run_until_complete(main())
 
 
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="came with 3.12")
+def test_in_the_first_step_of_an_eager_task(nest: Any) -> None:
+    nest.set_task_factory(bucle.eager_task_factory)
+    seen: list[Any] = []
+
+    async def eager() -> int:
+        me = asyncio.current_task()
+        seen.append(nest.run_until_complete(value_of(5)))
+        assert asyncio.current_task() is me
+        return 6
+
+    async def main() -> int:
+        me = asyncio.current_task()
+        task = nest.create_task(eager())
+        assert asyncio.current_task() is me
+        assert seen == [5]
+        return int(await task)
+
+    assert nest.run_until_complete(main()) == 6
+
+
 def test_the_context_is_the_steps_again(nest: Any) -> None:
     var: contextvars.ContextVar[str] = contextvars.ContextVar("var")
 
