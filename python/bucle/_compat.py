@@ -52,7 +52,26 @@ def set_policy(policy: Any) -> None:
     setter(policy)
 
 
-def new_child_watcher() -> Any:
-    """What a loop of 3.14 and later waits for its subprocesses with; a policy's matter before."""
-    kind = "_PidfdChildWatcher" if vars(unix_events)["can_use_pidfd"]() else "_ThreadedChildWatcher"
-    return getattr(unix_events, kind)()
+# The class of the watcher that a policy makes when it was given none: one of this class is no
+# choice of the program's. Watchers went with 3.14.
+_DEFAULT_WATCHER: str | None
+if sys.version_info >= (3, 14):
+    _DEFAULT_WATCHER = None
+elif sys.version_info >= (3, 12):
+    _DEFAULT_WATCHER = "PidfdChildWatcher"
+else:
+    _DEFAULT_WATCHER = "ThreadedChildWatcher"
+
+
+def program_watches_children() -> bool:
+    """Whether the program chose how children are watched, by a watcher or a policy of its own."""
+    policy = current_policy() if HAS_POLICIES else None
+    if _DEFAULT_WATCHER is None or policy is None:
+        return False
+    get = getattr(policy.get_child_watcher, "__func__", None)
+    if get is vars(events)["AbstractEventLoopPolicy"].get_child_watcher:
+        return False  # it knows of no watchers
+    if get is not default_policy_class().get_child_watcher:  # type: ignore[union-attr]
+        return True
+    watcher = policy._watcher
+    return watcher is not None and type(watcher) is not vars(unix_events)[_DEFAULT_WATCHER]

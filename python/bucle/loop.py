@@ -19,7 +19,7 @@ from asyncio.log import logger
 from socket import AF_UNIX
 from typing import TYPE_CHECKING, Any
 
-from . import _compat, _network, _signals
+from . import _network, _processes, _signals
 from ._core import Loop
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ _OWN_METHODS: dict[str, Callable[..., Any]] = {
     "add_signal_handler": _signals.add_signal_handler,
     "remove_signal_handler": _signals.remove_signal_handler,
     **_network.METHODS,
+    **_processes.METHODS,
 }
 
 _DEFAULTS: dict[str, Any] = {
@@ -138,7 +139,6 @@ _CONTAINERS: dict[str, Callable[[], Any]] = {
     "_transports": weakref.WeakValueDictionary,
     "_signal_handlers": dict,
     "_unix_server_sockets": dict,
-    "_watcher": _compat.new_child_watcher,
 }
 
 

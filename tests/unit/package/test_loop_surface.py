@@ -33,6 +33,7 @@ KEPT_BY_THE_CORE = {
     "_timer_cancelled_count",
     "_coroutine_origin_tracking_enabled",
     "_coroutine_origin_tracking_saved_depth",
+    "_watcher",
 }
 
 
