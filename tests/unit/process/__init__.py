@@ -1,0 +1,1 @@
+"""Subprocesses, their pipes, and signals: on stock asyncio and on bucle alike."""
