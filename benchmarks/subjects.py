@@ -9,6 +9,7 @@ from benchmarks.core import CORE
 from benchmarks.executors import EXECUTORS
 from benchmarks.memory import MEMORY_USE
 from benchmarks.net import NET
+from benchmarks.process import PROCESS
 from benchmarks.sync import SYNC
 
 if TYPE_CHECKING:
@@ -21,4 +22,5 @@ SUBJECTS: dict[str, Subject] = {
     "memory": MEMORY_USE,
     "net": NET,
     "executors": EXECUTORS,
+    "process": PROCESS,
 }
