@@ -89,7 +89,24 @@ def test_subprocess(module: TestModule, impl: Implementation) -> list[Case]:
 
     bases = (module.SubprocessMixin, module.test_utils.TestCase)
     case = derive(module, "MSubprocessTests", bases, setUp=set_up)
-    return [case]
+    return [case, *(_watched(module, impl) if impl.installed else [])]
+
+
+def _watched(module: TestModule, impl: Implementation) -> list[Case]:
+    """The same with each kind of child watcher, on the loops of a policy; upstream skips one."""
+
+    def set_up_class(cls: Any) -> None:
+        # what the last class tore down
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            asyncio.set_event_loop_policy(impl.module.EventLoopPolicy())
+
+    skipped = "SubprocessMultiLoopWatcherTests"
+    names = [name for name in vars(module) if "Watcher" in name and name != skipped]
+    cases = generic(module, impl, names)
+    for case in cases:
+        case.setUpClass = classmethod(set_up_class)  # type: ignore[assignment]
+    return cases
 
 
 def test_runners(module: TestModule, impl: Implementation) -> list[Case]:
