@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from tests.support import Implementation
 
 
-@pytest.fixture
-def net(impl: Implementation) -> Iterator[Net]:
+@contextlib.contextmanager
+def clean_processes(impl: Implementation) -> Iterator[Net]:
     before = children()
     with clean_net(impl) as made:
         yield made
@@ -26,3 +27,9 @@ def net(impl: Implementation) -> Iterator[Net]:
     assert not waiting_threads()
     left = {pid: what for pid, what in children().items() if pid not in before}
     assert not left, f"children left: {left}"
+
+
+@pytest.fixture
+def net(impl: Implementation) -> Iterator[Net]:
+    with clean_processes(impl) as made:
+        yield made
