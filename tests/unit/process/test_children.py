@@ -228,7 +228,7 @@ async def test_wait_is_cancelled(net: Net) -> None:
 
 
 async def test_communicate_is_cancelled(net: Net) -> None:
-    process = await execute("cat", stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    process = await execute("sleep", "1000", stdin=PIPE, stdout=PIPE, stderr=PIPE)
     await cancelled(process.communicate())
     assert process.returncode is None
     process.kill()
