@@ -52,6 +52,7 @@ from ._core import (
     wrap_future,
 )
 from ._streams import open_connection, open_unix_connection, start_server, start_unix_server
+from ._subprocess import create_subprocess_exec, create_subprocess_shell
 from .eager import eager_task_factory
 from .installation import install, uninstall
 from .nesting import allow_nesting
@@ -87,6 +88,8 @@ __all__ = [
     "all_tasks",
     "allow_nesting",
     "as_completed",
+    "create_subprocess_exec",
+    "create_subprocess_shell",
     "create_task",
     "current_task",
     "ensure_future",

@@ -18,6 +18,7 @@ from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
 from . import _compat
+from ._core import send_gathered
 
 if TYPE_CHECKING:
     import asyncio
@@ -201,6 +202,7 @@ async def _make_subprocess_transport(
     extra: Any = None,
     **kwargs: Any,
 ) -> asyncio.SubprocessTransport:
+    send_gathered()  # the child may write to what it inherits
     streams = (stdin, stdout, stderr, bufsize)
     if _compat.program_watches_children():
         stock: Any = _Stock._make_subprocess_transport
