@@ -1,6 +1,7 @@
-// add_reader, add_writer and their removals, for descriptors that belong to somebody else. The
-// checked forms refuse a transport's descriptor, the underscored ones are what asyncio's own
-// transports call. A handle is queued when its descriptor is ready, the reader before the writer.
+// Who watches which descriptor: our own transports, which claim theirs, and whoever calls
+// add_reader() and add_writer(). The checked forms of these refuse a transport's descriptor, the
+// underscored ones are what asyncio's own transports call. What stands for a side, a handle or a
+// Readiness, is queued when its descriptor is ready, the reader before the writer.
 #include "loop/loop.hpp"
 
 #include "core/context.hpp"

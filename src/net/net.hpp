@@ -1,5 +1,5 @@
 // What module.cpp needs of this room: each makes its types and gives the loop its methods. False
-// with an error set. The first one is made first.
+// with an error set. find_python_sockets() comes before the sock_* methods.
 #pragma once
 
 #include "py/python.hpp"
