@@ -17,8 +17,6 @@ class FreeList {
     static_assert(Max > 0);
 
   public:
-    static constexpr std::size_t kMax = Max;
-
     // Null when the list is empty: the caller allocates.
     [[nodiscard]] void* pop() noexcept {
         if (size_ == 0) [[unlikely]] {

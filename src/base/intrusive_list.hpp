@@ -60,7 +60,6 @@ class IntrusiveList {
 
     // The item must not be linked.
     void push_back(T* item) noexcept { insert_before(&sentinel_, &(item->*Member)); }
-    void push_front(T* item) noexcept { insert_before(sentinel_.next, &(item->*Member)); }
 
     // O(1), from whichever list the item is in; does nothing when it is in none.
     static void unlink(T* item) noexcept { (item->*Member).unlink(); }
@@ -99,13 +98,6 @@ class IntrusiveList {
 
     [[nodiscard]] Iterator begin() noexcept { return Iterator(sentinel_.next); }
     [[nodiscard]] Iterator end() noexcept { return Iterator(&sentinel_); }
-
-    template <class F>
-    void for_each(F&& visit) noexcept(noexcept(visit(*static_cast<T*>(nullptr)))) {
-        for (T& item : *this) {
-            visit(item);
-        }
-    }
 
   private:
     // The Itanium C++ ABI, which both our compilers follow, represents a pointer to a data member

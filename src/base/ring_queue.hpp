@@ -58,9 +58,8 @@ class RingQueue {
         return true;
     }
 
-    // The queue must not be empty, here, in front() and in back().
+    // The queue must not be empty, here and in back().
     T pop_front() noexcept { return slots_[head_++ & (capacity_ - 1)]; }
-    [[nodiscard]] T& front() noexcept { return slots_[head_ & (capacity_ - 1)]; }
     [[nodiscard]] T& back() noexcept { return slots_[(tail_ - 1) & (capacity_ - 1)]; }
 
     // The i-th item from the front, i < size().

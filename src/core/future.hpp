@@ -66,11 +66,6 @@ inline bool is_native_task(PyObject* object) noexcept {
     return Py_TYPE(object) == type || PyType_IsSubtype(Py_TYPE(object), type);
 }
 
-inline bool is_native_future(PyObject* object) noexcept { // not a Task
-    PyTypeObject* type = py::state().future_type;
-    return Py_TYPE(object) == type || PyType_IsSubtype(Py_TYPE(object), type);
-}
-
 // The fields of a native Future or Task, or null for any other object.
 inline FutureCore* future_core(PyObject* object) noexcept {
     const py::State& state = py::state();

@@ -42,7 +42,6 @@ struct Metrics {
     std::uint64_t callbacks = 0;
     std::uint64_t timers_fired = 0;
     std::uint64_t wakeups = 0;
-    std::uint64_t longest_turn_ns = 0; // measured in debug mode only
 };
 
 // Whose the methods are by which a coroutine of the loop's waits for a descriptor.

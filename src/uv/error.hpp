@@ -1,4 +1,4 @@
-// Status: what a libuv call answered, zero or a negative code, and how it reads as an errno.
+// Status: what a libuv call answered, zero or a negative code, and what it is as an errno.
 //
 // Invariant: code() <= 0; positive results of libuv (byte counts, "still alive") are not a Status.
 // Why a type: libuv's ints are easy to drop, and a dropped one is an error that nobody sees.
@@ -15,8 +15,6 @@ class [[nodiscard]] Status {
     constexpr Status() noexcept = default;
     // From a libuv result; a positive one is success.
     constexpr explicit Status(int result) noexcept : code_(result < 0 ? result : 0) {}
-    // From a positive errno value.
-    static constexpr Status from_errno(int errnum) noexcept { return Status(-errnum); }
 
     [[nodiscard]] constexpr bool ok() const noexcept { return code_ == 0; }
     constexpr explicit operator bool() const noexcept { return ok(); }
@@ -25,12 +23,6 @@ class [[nodiscard]] Status {
     // The errno for an OSError; 0 for success and for what only libuv knows.
     [[nodiscard]] constexpr int errnum() const noexcept {
         return code_ > kFirstOwnCode ? -code_ : 0;
-    }
-
-    // libuv's name and text; for an unknown code libuv allocates the string and never frees it.
-    [[nodiscard]] const char* name() const noexcept { return ok() ? "OK" : uv_err_name(code_); }
-    [[nodiscard]] const char* message() const noexcept {
-        return ok() ? "success" : uv_strerror(code_);
     }
 
   private:

@@ -60,9 +60,6 @@ inline std::string ring_against_deque(std::uint64_t seed, std::size_t operations
             }
         } else if (choice < 85) {
             for (std::size_t n = random.below(burst) + 1; n != 0 && !model.empty(); --n) {
-                if (ring.front() != model.front()) {
-                    return "front differs";
-                }
                 if (ring.pop_front() != model.front()) {
                     return "pop_front differs";
                 }

@@ -50,7 +50,6 @@ TEST_CASE("RingQueue uses every slot and grows across the wrap") {
         fill(queue, Queue::kFirstCapacity, Queue::kFirstCapacity + 1);
         CHECK(queue.capacity() == 2 * Queue::kFirstCapacity);
         for (std::uint64_t i = 0; i != Queue::kFirstCapacity + 1; ++i) {
-            REQUIRE(queue.front() == i);
             REQUIRE(queue.pop_front() == i);
         }
         CHECK(queue.empty());
@@ -66,8 +65,7 @@ TEST_CASE("RingQueue::push_front goes before everything, also as the first push"
     CHECK(queue[0] == 2);
     CHECK(queue[1] == 3);
     CHECK(queue[2] == 4);
-    queue.front() = 9;
-    CHECK(queue.pop_front() == 9);
+    CHECK(queue.pop_front() == 2);
 }
 
 TEST_CASE("a RingQueue that cannot grow keeps what it has") {

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
-#include <string>
+#include <initializer_list>
 
 using bucle::uv::Status;
 
@@ -14,19 +14,16 @@ TEST_CASE("a Status is success for zero and for libuv's positive results") {
         CHECK(static_cast<bool>(status));
         CHECK(status.code() == 0);
         CHECK(status.errnum() == 0);
-        CHECK(std::string(status.name()) == "OK");
     }
 }
 
 TEST_CASE("a system error is its errno") {
     for (const int errnum : {EBADF, EPERM, ECONNREFUSED, EADDRINUSE}) {
-        const Status status = Status::from_errno(errnum);
+        const Status status = Status(-errnum);
         CHECK_FALSE(status.ok());
         CHECK(status.errnum() == errnum);
         CHECK(status.code() == -errnum);
     }
-    CHECK(std::string(Status(UV_ENOENT).name()) == "ENOENT");
-    CHECK(std::string(Status(UV_ENOENT).message()) == "no such file or directory");
 }
 
 TEST_CASE("what only libuv knows has no errno") {
@@ -34,5 +31,4 @@ TEST_CASE("what only libuv knows has no errno") {
         CHECK_FALSE(Status(code).ok());
         CHECK(Status(code).errnum() == 0);
     }
-    CHECK(std::string(Status(UV_EOF).name()) == "EOF");
 }

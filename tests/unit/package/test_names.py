@@ -10,6 +10,7 @@ import functools
 import importlib
 import inspect
 import pickle
+import re
 import types
 import typing
 from unittest import mock
@@ -18,7 +19,7 @@ import pytest
 
 import bucle
 from bucle.installation import NAMES
-from tests.support import BEFORE_MENDED, check_script
+from tests.support import BEFORE_MENDED, ROOT, check_script
 
 Any = typing.Any
 
@@ -193,3 +194,10 @@ bucle.run(main())
 """
     )
     assert check_script(source) == ""
+
+
+def test_the_page_of_names_has_every_name_and_counter() -> None:
+    said = set(re.findall(r"`(\w+)", (ROOT / "docs/api.md").read_text()))
+    loop = bucle.new_event_loop()
+    assert said >= {*bucle.__all__, *loop.metrics()}
+    loop.close()
