@@ -58,12 +58,6 @@ bool release(PyObject* waiter) noexcept {
     return !core.pending() || core::future_set_result(waiter, core, Py_None);
 }
 
-py::Ref create_future(PyObject* loop) noexcept {
-    return Py_TYPE(loop) == py::state().loop_type
-               ? core::make_future(loop)
-               : py::call_method(loop, py::names().create_future);
-}
-
 namespace {
 
 // loop.create_task(coro); a coroutine that gets no task is closed, as it will never be awaited.
@@ -119,12 +113,7 @@ void raise_with_type(PyObject* error, const char* format, PyObject* object) noex
 }
 
 int is_coroutine(PyObject* object) noexcept {
-    if (PyObject_TypeCheck(object, py::state().base_future)) {
-        return 0;
-    }
-    return PyCoro_CheckExact(object) || core::is_native_coroutine(object)
-               ? 1
-               : py::truth_of(py::call(py::state().iscoroutine, object));
+    return PyObject_TypeCheck(object, py::state().base_future) ? 0 : core::is_coroutine(object);
 }
 
 int is_future_or_coroutine(PyObject* object) noexcept {

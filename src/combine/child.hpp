@@ -22,9 +22,6 @@ py::Ref event_loop() noexcept;
 // _release_waiter(waiter), of a native future.
 [[nodiscard]] bool release(PyObject* waiter) noexcept;
 
-// loop.create_future()
-py::Ref create_future(PyObject* loop) noexcept;
-
 // asyncio.ensure_future(object, loop=loop); `loop` may be null.
 py::Ref ensure_future(PyObject* object, PyObject* loop) noexcept;
 

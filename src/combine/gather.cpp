@@ -187,7 +187,7 @@ bool disown(PyObject* child) noexcept {
 
 py::Ref empty_result() noexcept {
     const py::Ref loop = event_loop();
-    py::Ref outer = loop ? create_future(loop.get()) : py::Ref();
+    py::Ref outer = loop ? core::create_future(loop.get()) : py::Ref();
     const py::Ref results = outer ? py::Ref::steal(PyList_New(0)) : py::Ref();
     return results && py::call_method(outer.get(), py::names().set_result, results.get())
                ? std::move(outer)

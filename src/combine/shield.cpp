@@ -77,18 +77,16 @@ bool tell_of_exception(PyObject*, PyObject* inner) noexcept {
     }
     const py::Names& names = py::names();
     const py::Ref name = py::Ref::steal(PyType_GetName(Py_TYPE(exception.get())));
-    const py::Ref message =
+    py::Ref message =
         name ? py::Ref::steal(PyUnicode_FromFormat("%U exception in shielded future", name.get()))
              : py::Ref();
     const py::Ref traceback = py::Ref::steal(PyObject_GetAttr(inner, names._source_traceback));
     const py::Ref loop = traceback ? core::loop_of(inner) : py::Ref();
-    const py::Ref report = loop && message ? py::Ref::steal(PyDict_New()) : py::Ref();
-    return report && PyDict_SetItem(report.get(), names.message, message.get()) == 0 &&
-           PyDict_SetItem(report.get(), names.exception, exception.get()) == 0 &&
-           PyDict_SetItem(report.get(), names.future, inner) == 0 &&
-           (traceback.get() == Py_None ||
-            PyDict_SetItem(report.get(), names.source_traceback, traceback.get()) == 0) &&
-           py::call_method(loop.get(), names.call_exception_handler, report.get());
+    PyObject* const made_at = traceback.get() == Py_None ? nullptr : traceback.get();
+    return loop && core::report_to_loop(loop.get(), std::move(message),
+                                        {{names.exception, exception.get()},
+                                         {names.future, inner},
+                                         {names.source_traceback, made_at}});
 }
 
 bool let_go(PyObject* inner, PyObject* on_inner, PyObject* drops_edge, PyObject* waiter) noexcept {
@@ -137,7 +135,7 @@ PyObject* shield(py::Function&, PyObject* const* args) noexcept {
         return done > 0 ? inner.release() : nullptr;
     }
     const py::Ref loop = core::loop_of(inner.get());
-    py::Ref outer = loop ? create_future(loop.get()) : py::Ref();
+    py::Ref outer = loop ? core::create_future(loop.get()) : py::Ref();
     const py::Ref record =
         outer ? py::Ref::steal(py::allocate(py::state().shield_type)) : py::Ref();
     if (!record) {

@@ -12,7 +12,7 @@ using core::Step;
 
 // With the exception that the block handles for its context, as `raise` in __aexit__ has it.
 Step raise(PyObject* error) noexcept {
-    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error)), error);
+    py::raise(py::Ref::borrow(error));
     return Step::fail;
 }
 

@@ -45,6 +45,13 @@ py::Ref result_of(PyObject* future) noexcept {
                            : future_result(future, *core);
 }
 
+py::Ref create_future(PyObject* loop) noexcept {
+    if (loop != nullptr && Py_TYPE(loop) == py::state().loop_type) [[likely]] {
+        return make_future(loop);
+    }
+    return py::call_method(loop == nullptr ? Py_None : loop, py::names().create_future);
+}
+
 py::Ref cancelled_error_of(PyObject* future) noexcept {
     FutureCore* const core = native(future);
     return core == nullptr

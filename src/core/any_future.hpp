@@ -25,6 +25,9 @@ int ask_cancelled(PyObject* future) noexcept;
     return detail::ask_cancelled(future);
 }
 
+// loop.create_future(); a null `loop` is None.
+py::Ref create_future(PyObject* loop) noexcept;
+
 // future.exception() and future.result() of one that is done: what they give counts as retrieved.
 py::Ref exception_of(PyObject* future) noexcept;
 py::Ref result_of(PyObject* future) noexcept;

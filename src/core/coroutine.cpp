@@ -190,6 +190,24 @@ PySendResult coroutine_throw(PyObject* self, py::Ref error, PyObject** out) noex
     return run(co, Py_None, std::move(error), out);
 }
 
+PyObject* coroutine_throw_method(PyObject* coroutine, PyObject* const* args,
+                                 Py_ssize_t nargs) noexcept {
+    py::Ref error = exception_to_throw(args, nargs);
+    if (!error) {
+        return nullptr;
+    }
+    PyObject* out = nullptr;
+    const PySendResult outcome = coroutine_throw(coroutine, std::move(error), &out);
+    return as_sent(outcome, out);
+}
+
+int is_coroutine(PyObject* object) noexcept {
+    if (PyCoro_CheckExact(object) || is_native_coroutine(object)) [[likely]] {
+        return 1;
+    }
+    return py::truth_of(py::call(py::state().iscoroutine, object));
+}
+
 bool coroutine_close(PyObject* self) noexcept {
     Coroutine& co = as_coroutine(self);
     switch (co.state) {

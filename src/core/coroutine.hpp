@@ -75,6 +75,9 @@ inline bool is_native_coroutine(PyObject* object) noexcept {
     return Py_TYPE(object) == py::state().coroutine_type;
 }
 
+// asyncio.iscoroutine(object); -1 with an error set.
+[[nodiscard]] int is_coroutine(PyObject* object) noexcept;
+
 // The body of a py::Function whose `extra` is a Body: makes the coroutine.
 PyObject* make_coroutine(py::Function& function, PyObject* const* args) noexcept;
 
@@ -86,6 +89,9 @@ inline py::FunctionRow async_row(const char* name, Body body) noexcept {
 PySendResult coroutine_send(PyObject* self, PyObject* value, PyObject** out) noexcept;
 PySendResult coroutine_throw(PyObject* self, py::Ref error, PyObject** out) noexcept;
 [[nodiscard]] bool coroutine_close(PyObject* self) noexcept;
+// coroutine.throw(*args)
+PyObject* coroutine_throw_method(PyObject* coroutine, PyObject* const* args,
+                                 Py_ssize_t nargs) noexcept;
 
 [[nodiscard]] bool make_coroutine_type(PyObject* module) noexcept;
 

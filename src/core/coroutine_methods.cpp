@@ -21,16 +21,6 @@ PyObject* send(PyObject* self, PyObject* value) noexcept {
     return as_sent(outcome, out);
 }
 
-PyObject* throw_method(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexcept {
-    py::Ref error = exception_to_throw(args, nargs);
-    if (!error) {
-        return nullptr;
-    }
-    PyObject* out = nullptr;
-    const PySendResult outcome = coroutine_throw(self, std::move(error), &out);
-    return as_sent(outcome, out);
-}
-
 PyObject* close(PyObject* self, PyObject*) noexcept {
     return coroutine_close(self) ? py::new_ref(Py_None) : nullptr;
 }
@@ -115,7 +105,7 @@ PyMethodDef coroutine_methods[] = {
     {"send", send, METH_O,
      "send($self, value, /)\n--\n\n"
      "Resume the coroutine; return what it yields next, or raise StopIteration."},
-    {"throw", py::as_method(throw_method), METH_FASTCALL,
+    {"throw", py::as_method(coroutine_throw_method), METH_FASTCALL,
      "throw($self, type, value=None, traceback=None, /)\n--\n\n"
      "Raise an exception where the coroutine stands."},
     {"close", close, METH_NOARGS,

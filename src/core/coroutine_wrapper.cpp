@@ -32,13 +32,7 @@ PyObject* send(PyObject* self, PyObject* value) noexcept {
 }
 
 PyObject* throw_method(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexcept {
-    py::Ref error = exception_to_throw(args, nargs);
-    if (!error) {
-        return nullptr;
-    }
-    PyObject* out = nullptr;
-    const PySendResult outcome = coroutine_throw(coroutine_of(self), std::move(error), &out);
-    return as_sent(outcome, out);
+    return coroutine_throw_method(coroutine_of(self), args, nargs);
 }
 
 PyObject* close(PyObject* self, PyObject*) noexcept {

@@ -55,10 +55,6 @@ PyObject* invalid_state_of_none() noexcept {
     return nullptr;
 }
 
-PyObject* done_none(bool ok) noexcept {
-    return ok ? py::new_ref(Py_None) : nullptr;
-}
-
 PyObject* result(PyObject* self, PyObject*) noexcept {
     FutureCore* core = future_core(self);
     if (core == nullptr) {
@@ -94,7 +90,7 @@ PyObject* set_result(PyObject* self, PyObject* value) noexcept {
     if (core == nullptr) {
         return call_stock_method(self, "set_result", &value, 1, nullptr);
     }
-    return core->initialized() ? done_none(future_set_result(self, *core, value))
+    return core->initialized() ? py::none_if(future_set_result(self, *core, value))
                                : not_initialized();
 }
 
@@ -103,7 +99,7 @@ PyObject* set_exception(PyObject* self, PyObject* value) noexcept {
     if (core == nullptr) {
         return call_stock_method(self, "set_exception", &value, 1, nullptr);
     }
-    return core->initialized() ? done_none(future_set_exception(self, *core, value))
+    return core->initialized() ? py::none_if(future_set_exception(self, *core, value))
                                : not_initialized();
 }
 
@@ -131,7 +127,7 @@ PyObject* add_done(PyObject* self, Fastcall args, Py_ssize_t nargs, PyObject* kw
     } else {
         context = py::Ref::borrow(given[1]);
     }
-    return done_none(add_done_callback(self, *core, given[0], context.get()));
+    return py::none_if(add_done_callback(self, *core, given[0], context.get()));
 }
 
 PyObject* remove_done(PyObject* self, PyObject* function) noexcept {

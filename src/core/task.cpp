@@ -32,13 +32,6 @@ void store_name(PyObject* self, TaskCore& core, py::Ref name) noexcept {
     }
 }
 
-int is_coroutine(PyObject* object) noexcept {
-    if (PyCoro_CheckExact(object) || is_native_coroutine(object)) [[likely]] {
-        return 1;
-    }
-    return py::truth_of(py::call(py::state().iscoroutine, object));
-}
-
 bool init_name(PyObject* self, TaskCore& core, PyObject* name) noexcept {
     if (name != nullptr && name != Py_None) {
         return set_task_name(self, core, name);

@@ -91,9 +91,7 @@ PyObject* extra_info(const Endpoint& endpoint, PyObject* name, PyObject* fallbac
 
 int set_size(std::size_t& size, PyObject* value) noexcept; // as a property's setter
 
-inline PyObject* none_if(bool ok) noexcept {
-    return ok ? py::new_ref(Py_None) : nullptr;
-}
+using py::none_if;
 
 constexpr PyGetSetDef attribute(const char* name, getter get, setter set = nullptr) noexcept {
     return {name, get, set, nullptr, nullptr};

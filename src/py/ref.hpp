@@ -64,6 +64,11 @@ inline PyObject* value_or_none(PyObject* object) noexcept {
     return Py_NewRef(object == nullptr ? Py_None : object);
 }
 
+// What a method without a result returns: null where an error is set.
+inline PyObject* none_if(bool ok) noexcept {
+    return ok ? Py_NewRef(Py_None) : nullptr;
+}
+
 // For the ready ring and other containers of raw owned pointers.
 inline void drop(PyObject* object) noexcept {
     Py_XDECREF(object);

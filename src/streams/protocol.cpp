@@ -13,9 +13,7 @@
 namespace bucle::streams {
 namespace {
 
-PyObject* none_if(bool done) noexcept {
-    return done ? py::new_ref(Py_None) : nullptr;
-}
+using py::none_if;
 
 // asyncio's reader has the trace of where it was made, if any; a protocol takes it over.
 bool take_origin(PyObject* self, PyObject* reader) noexcept {
@@ -52,7 +50,7 @@ PyObject* init(py::Function&, PyObject* const* args) noexcept {
     protocol.task.reset();
     protocol.transport.reset();
     protocol.client_connected_cb = serves ? py::Ref::borrow(args[2]) : py::Ref();
-    protocol.closed = make_future(loop.get());
+    protocol.closed = core::create_future(loop.get());
     return none_if(static_cast<bool>(protocol.closed));
 }
 
@@ -131,39 +129,20 @@ void finalize(PyObject* self) noexcept {
 
 using P = Protocol;
 
-template <bool P::* Flag>
-constexpr PyGetSetDef flag_row(const char* name) noexcept {
-    return {name, get_flag<P, Flag>, set_flag<P, Flag>, nullptr, nullptr};
-}
-
-template <py::Ref P::* Member>
-constexpr PyGetSetDef ref_row(const char* name) noexcept {
-    return {name, get_or_none<P, Member>, set_or_none<P, Member>, nullptr, nullptr};
-}
-
-PyObject* get_drain_waiters(PyObject* self, void*) noexcept {
-    return protocol_of(self).drain_waiters.as_python().release();
-}
-
-int set_drain_waiters(PyObject* self, PyObject* value, void*) noexcept {
-    protocol_of(self).drain_waiters.replace(value);
-    return 0;
-}
-
 PyGetSetDef kAttributes[] = {
-    ref_row<&P::loop>("_loop"),
-    flag_row<&P::paused>("_paused"),
-    {"_drain_waiters", get_drain_waiters, set_drain_waiters, nullptr, nullptr},
-    flag_row<&P::connection_lost>("_connection_lost"),
-    ref_row<&P::reader>("_stream_reader_wr"),
-    ref_row<&P::strong_reader>("_strong_reader"),
-    flag_row<&P::reject_connection>("_reject_connection"),
-    ref_row<&P::writer>("_stream_writer"),
-    ref_row<&P::task>("_task"),
-    ref_row<&P::transport>("_transport"),
-    ref_row<&P::client_connected_cb>("_client_connected_cb"),
-    flag_row<&P::over_ssl>("_over_ssl"),
-    ref_row<&P::closed>("_closed"),
+    sync::optional_property<P, &P::loop>("_loop"),
+    sync::property<P, &P::paused>("_paused"),
+    sync::property<P, &P::drain_waiters>("_drain_waiters"),
+    sync::property<P, &P::connection_lost>("_connection_lost"),
+    sync::optional_property<P, &P::reader>("_stream_reader_wr"),
+    sync::optional_property<P, &P::strong_reader>("_strong_reader"),
+    sync::property<P, &P::reject_connection>("_reject_connection"),
+    sync::optional_property<P, &P::writer>("_stream_writer"),
+    sync::optional_property<P, &P::task>("_task"),
+    sync::optional_property<P, &P::transport>("_transport"),
+    sync::optional_property<P, &P::client_connected_cb>("_client_connected_cb"),
+    sync::property<P, &P::over_ssl>("_over_ssl"),
+    sync::optional_property<P, &P::closed>("_closed"),
     {"__dict__", sync::get_dict, sync::set_dict, nullptr, kAttributes},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
@@ -195,7 +174,7 @@ core::Step drain(core::Coroutine& co, PyObject* self, py::Ref& place, std::uint8
     }
     const py::Ref hold = py::Ref::borrow(self);
     const py::Ref loop = protocol.loop.clone();
-    py::Ref waiter = make_future(loop.get());
+    py::Ref waiter = core::create_future(loop.get());
     if (!waiter || !protocol.drain_waiters.push_back(waiter.get())) {
         return core::Step::fail;
     }

@@ -59,14 +59,6 @@ bool start_client(PyObject* self, PyObject* coroutine, PyObject* transport) noex
     return task && core::observe(task.get(), observer.get());
 }
 
-int is_coroutine(PyObject* object) noexcept {
-    if (PyCoro_CheckExact(object)) {
-        return 1;
-    }
-    const py::Ref answer = py::call(py::state().iscoroutine, object);
-    return answer ? PyObject_IsTrue(answer.get()) : -1;
-}
-
 // Calls client_connected_cb, and makes a task of it if it is a coroutine function.
 bool meet_client(PyObject* self, PyObject* reader, PyObject* transport) noexcept {
     Protocol& protocol = protocol_of(self);
@@ -91,7 +83,7 @@ bool meet_client(PyObject* self, PyObject* reader, PyObject* transport) noexcept
             return false;
         }
     } else {
-        const int wanted = is_coroutine(answer.get());
+        const int wanted = core::is_coroutine(answer.get());
         if (wanted < 0 || (wanted > 0 && !start_client(self, answer.get(), transport))) {
             return false;
         }
@@ -108,12 +100,8 @@ bool is_over_ssl(PyObject* transport, bool& over_ssl) noexcept {
 }
 
 bool settle(PyObject* future, PyObject* error) noexcept {
-    if (error == Py_None) {
-        return core::set_result_of(future, Py_None);
-    }
-    return core::is_exact_future(future)
-               ? core::future_set_exception(future, *core::future_core(future), error)
-               : static_cast<bool>(py::call_method(future, py::names().set_exception, error));
+    return error == Py_None ? core::set_result_of(future, Py_None)
+                            : core::set_exception_of(future, error);
 }
 
 bool settle_if_pending(PyObject* future, PyObject* error) noexcept {
@@ -235,27 +223,6 @@ bool sink_resume(PyObject* self) noexcept {
 
 constexpr net::Sink kSink = {sink_data, sink_bytes, eof_received, sink_pause, sink_resume};
 
-// Whether the function that connection_made() hangs on a client's task mentions `name`.
-bool callback_mentions(const char* name) noexcept {
-    const py::Ref module = py::Ref::steal(PyImport_ImportModule("asyncio.streams"));
-    py::Ref found = module.clone();
-    bool mentioned = false;
-    for (const char* step : {"StreamReaderProtocol", "connection_made", "__code__", "co_consts"}) {
-        found = found ? py::Ref::steal(PyObject_GetAttrString(found.get(), step)) : py::Ref();
-    }
-    const Py_ssize_t count = found ? PyTuple_GET_SIZE(found.get()) : 0;
-    const py::Ref wanted = py::Ref::steal(PyUnicode_FromString(name));
-    for (Py_ssize_t i = 0; i != count && wanted; ++i) {
-        PyObject* const constant = PyTuple_GET_ITEM(found.get(), i);
-        const py::Ref names = PyCode_Check(constant)
-                                  ? py::Ref::steal(PyObject_GetAttrString(constant, "co_names"))
-                                  : py::Ref();
-        mentioned |= names && PySequence_Contains(names.get(), wanted.get()) == 1;
-    }
-    PyErr_Clear();
-    return mentioned;
-}
-
 } // namespace
 
 void find_protocol_rules() noexcept {
@@ -263,7 +230,8 @@ void find_protocol_rules() noexcept {
     py::StreamRules& rules = py::state().stream_rules;
     rules.keeps_writer = py::twin_mentions("asyncio.streams", kMade, "_stream_writer");
     rules.catches_callback = py::twin_mentions("asyncio.streams", kMade, "Exception");
-    rules.closes_cancelled = callback_mentions("cancelled");
+    rules.closes_cancelled = py::twin_mentions(
+        "asyncio.streams", "StreamReaderProtocol.connection_made.callback", "cancelled");
 }
 
 void offer_protocol_sink() noexcept {

@@ -16,9 +16,7 @@ constexpr Py_ssize_t kDefaultLimit = Py_ssize_t{1} << 16;
 // So that twice a limit is a number, too.
 constexpr Py_ssize_t kSensibleLimit = Py_ssize_t{1} << 60;
 
-PyObject* none_if(bool done) noexcept {
-    return done ? py::new_ref(Py_None) : nullptr;
-}
+using py::none_if;
 
 // A negative limit, which only a program can have put there, goes by asyncio's own code as well.
 void set_limit(Reader& reader, PyObject* limit) noexcept {
@@ -112,9 +110,7 @@ bool fail(Reader& reader, PyObject* error) noexcept {
     if (cancelled != 0) {
         return cancelled > 0;
     }
-    return core::is_exact_future(waiter.get())
-               ? core::future_set_exception(waiter.get(), *core::future_core(waiter.get()), error)
-               : static_cast<bool>(py::call_method(waiter.get(), py::names().set_exception, error));
+    return core::set_exception_of(waiter.get(), error);
 }
 
 bool put_transport(Reader& reader, PyObject* transport) noexcept {
@@ -126,13 +122,6 @@ bool put_transport(Reader& reader, PyObject* transport) noexcept {
 }
 
 } // namespace
-
-py::Ref make_future(PyObject* loop) noexcept {
-    if (loop != nullptr && Py_TYPE(loop) == py::state().loop_type) [[likely]] {
-        return core::make_future(loop);
-    }
-    return py::call_method(loop == nullptr ? Py_None : loop, py::names().create_future);
-}
 
 bool feed(PyObject* reader, const char* data, std::size_t size) noexcept {
     if (!is_fed_natively(reader) || !is_plain(reader) || reader_of(reader).eof) {
@@ -356,13 +345,13 @@ using R = Reader;
 
 PyGetSetDef kAttributes[] = {
     {"_limit", get_limit, set_limit_attribute, nullptr, nullptr},
-    {"_loop", get_or_none<R, &R::loop>, set_or_none<R, &R::loop>, nullptr, nullptr},
+    sync::optional_property<R, &R::loop>("_loop"),
     {"_buffer", get_buffer, set_buffer, nullptr, nullptr},
-    {"_eof", get_flag<R, &R::eof>, set_flag<R, &R::eof>, nullptr, nullptr},
-    {"_waiter", get_or_none<R, &R::waiter>, set_or_none<R, &R::waiter>, nullptr, nullptr},
-    {"_exception", get_or_none<R, &R::exception>, set_or_none<R, &R::exception>, nullptr, nullptr},
-    {"_transport", get_or_none<R, &R::transport>, set_or_none<R, &R::transport>, nullptr, nullptr},
-    {"_paused", get_flag<R, &R::paused>, set_flag<R, &R::paused>, nullptr, nullptr},
+    sync::property<R, &R::eof>("_eof"),
+    sync::optional_property<R, &R::waiter>("_waiter"),
+    sync::optional_property<R, &R::exception>("_exception"),
+    sync::optional_property<R, &R::transport>("_transport"),
+    sync::property<R, &R::paused>("_paused"),
     {"__dict__", sync::get_dict, sync::set_dict, nullptr, kAttributes},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };

@@ -63,9 +63,6 @@ py::Ref exception_of(PyObject* reader) noexcept;
 [[nodiscard]] bool maybe_resume(Reader& reader) noexcept;
 [[nodiscard]] bool resume(Reader& reader) noexcept;
 
-// A future of the loop's, by its create_future() if it is not exactly ours.
-py::Ref make_future(PyObject* loop) noexcept;
-
 // `raise error`, whatever object it is (reading.cpp).
 void raise_any(py::Ref error) noexcept;
 

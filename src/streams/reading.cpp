@@ -42,7 +42,7 @@ Step wait_for_data(Coroutine& co, PyObject* function_name, std::uint8_t next) no
         return Step::fail;
     }
     const py::Ref loop = reader.loop.clone();
-    py::Ref waiter = make_future(loop.get());
+    py::Ref waiter = core::create_future(loop.get());
     if (!waiter) {
         return Step::fail;
     }

@@ -1,5 +1,4 @@
-// The types of this room, for the module, and what they share: properties that are None while there
-// is nothing, and types whose instances have a finalizer.
+// The types of this room, for the module, and what they share: instances that have a finalizer.
 #pragma once
 
 #include "py/error.hpp"
@@ -11,31 +10,6 @@ namespace bucle::streams {
 [[nodiscard]] bool make_reader_type(PyObject* module) noexcept;
 [[nodiscard]] bool make_writer_type(PyObject* module) noexcept;
 [[nodiscard]] bool make_protocol_type(PyObject* module) noexcept;
-
-template <class Core, py::Ref Core::* Member>
-PyObject* get_or_none(PyObject* self, void*) noexcept {
-    return py::value_or_none((sync::core_of<Core>(self).*Member).get());
-}
-
-template <class Core, py::Ref Core::* Member>
-int set_or_none(PyObject* self, PyObject* value, void*) noexcept {
-    sync::core_of<Core>(self).*Member = value == Py_None ? py::Ref() : py::Ref::borrow(value);
-    return 0;
-}
-
-template <class Core, bool Core::* Flag>
-PyObject* get_flag(PyObject* self, void*) noexcept {
-    return PyBool_FromLong(sync::core_of<Core>(self).*Flag);
-}
-
-template <class Core, bool Core::* Flag>
-int set_flag(PyObject* self, PyObject* value, void*) noexcept {
-    const int truth = value == nullptr ? 0 : PyObject_IsTrue(value);
-    if (truth >= 0) {
-        sync::core_of<Core>(self).*Flag = truth != 0;
-    }
-    return truth < 0 ? -1 : 0;
-}
 
 template <class Core>
 void dealloc_finalized(PyObject* self) noexcept {

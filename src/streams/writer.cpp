@@ -198,7 +198,7 @@ PyObject* get_complete(PyObject* self, void*) noexcept {
     Writer& writer = writer_of(self);
     if (!writer.complete && writer.loop) {
         const py::Ref loop = writer.loop.clone();
-        py::Ref made = make_future(loop.get());
+        py::Ref made = core::create_future(loop.get());
         if (!made || !core::set_result_of(made.get(), Py_None)) {
             return nullptr;
         }
@@ -210,18 +210,18 @@ PyObject* get_complete(PyObject* self, void*) noexcept {
 using W = Writer;
 
 PyGetSetDef kAttributes[] = {
-    {"_transport", get_or_none<W, &W::transport>, set_or_none<W, &W::transport>, nullptr, nullptr},
-    {"_protocol", get_or_none<W, &W::protocol>, set_or_none<W, &W::protocol>, nullptr, nullptr},
-    {"_reader", get_or_none<W, &W::reader>, set_or_none<W, &W::reader>, nullptr, nullptr},
-    {"_loop", get_or_none<W, &W::loop>, set_or_none<W, &W::loop>, nullptr, nullptr},
-    {"_complete_fut", get_complete, set_or_none<W, &W::complete>, nullptr, nullptr},
+    sync::optional_property<W, &W::transport>("_transport"),
+    sync::optional_property<W, &W::protocol>("_protocol"),
+    sync::optional_property<W, &W::reader>("_reader"),
+    sync::optional_property<W, &W::loop>("_loop"),
+    {"_complete_fut", get_complete, sync::set_or_none<W, &W::complete>, nullptr, nullptr},
     {"__dict__", sync::get_dict, sync::set_dict, nullptr, kAttributes},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
 // No state of its own.
 PyGetSetDef kProperties[] = {
-    {"transport", get_or_none<W, &W::transport>, nullptr, "What is written to.", nullptr},
+    {"transport", sync::get_or_none<W, &W::transport>, nullptr, "What is written to.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -83,16 +83,17 @@ template <class Core, auto Member>
 int set(PyObject* self, PyObject* value, void*) noexcept {
     return take(core_of<Core>(self).*Member, value) ? 0 : -1;
 }
+
+} // namespace detail
+
 template <class Core, auto Member>
 PyObject* get_or_none(PyObject* self, void*) noexcept {
-    return none_or(core_of<Core>(self).*Member);
+    return detail::none_or(core_of<Core>(self).*Member);
 }
 template <class Core, auto Member>
 int set_or_none(PyObject* self, PyObject* value, void*) noexcept {
-    return take(core_of<Core>(self).*Member, value == Py_None ? nullptr : value) ? 0 : -1;
+    return detail::take(core_of<Core>(self).*Member, value == Py_None ? nullptr : value) ? 0 : -1;
 }
-
-} // namespace detail
 
 // A bool, Flag, Ref, Count or Deque; a Deque's is made with the object.
 template <class Core, auto Member>
@@ -104,8 +105,7 @@ constexpr PyGetSetDef property(const char* name) noexcept {
 // A Ref, or a Deque that asyncio makes when somebody waits for the first time: None until then.
 template <class Core, auto Member>
 constexpr PyGetSetDef optional_property(const char* name) noexcept {
-    return {name, detail::get_or_none<Core, Member>, detail::set_or_none<Core, Member>, nullptr,
-            nullptr};
+    return {name, get_or_none<Core, Member>, set_or_none<Core, Member>, nullptr, nullptr};
 }
 
 // Ends a table. What stands before it is the `__dict__` that the table itself fills: see get_dict.

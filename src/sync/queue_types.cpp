@@ -11,9 +11,7 @@
 namespace bucle::sync {
 namespace {
 
-PyObject* none_if(bool done) noexcept {
-    return done ? py::new_ref(Py_None) : nullptr;
-}
+using py::none_if;
 
 PyObject* bool_or_error(int truth) noexcept {
     return truth < 0 ? nullptr : PyBool_FromLong(truth);
