@@ -25,15 +25,15 @@ BELOW["uv"] = frozenset({"base"})
 BELOW["core"] = frozenset({"py", "base"})
 BELOW["sync"] = BELOW["core"] | {"core"}
 BELOW["combine"] = BELOW["sync"] | {"sync"}
-BELOW["loop"] = BELOW["sync"] | {"sync", "combine", "uv"}
-BELOW["net"] = BELOW["loop"] | {"loop"}
-BELOW["streams"] = (BELOW["net"] | {"net"}) - {"uv"}
+BELOW["loop"] = BELOW["sync"] | {"uv"}
+BELOW["net"] = BELOW["sync"] | {"loop"}
+BELOW["streams"] = BELOW["combine"] | BELOW["net"] | {"combine", "net"}
 
 # header of a foreign world -> rooms that may include it; "" is src/module.cpp
 FOREIGN = {
     "Python.h": frozenset(BELOW) - {"base", "uv"} | {""},
     "uv.h": frozenset({"uv"}),
-    "pybind11/": frozenset({"", "py"}),
+    "pybind11/": frozenset({""}),
 }
 
 COLUMNS = 100
