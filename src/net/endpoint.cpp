@@ -126,25 +126,17 @@ bool lose_connection(PyObject* self, Endpoint& endpoint, PyObject* error) noexce
     const py::Names& names = py::names();
     const py::Ref protocol = endpoint.protocol.clone();
     const loop::ProtocolCall call(endpoint.core());
-    if (protocol && !py::call_method(protocol.get(), names.connection_lost, error)) {
-        py::Ref raised = py::compat::take_exception();
+    const bool told = !protocol || py::call_method(protocol.get(), names.connection_lost, error);
+    bool closed = true;
+    {
+        const py::Finally scope;
         leave_fd(self, endpoint);
         const py::Ref file = std::move(endpoint.file);
-        if (file && !py::call_method(file.get(), names.close)) {
-            py::raise_chained(py::compat::take_exception(), std::move(raised));
-        } else {
-            py::compat::put_exception(std::move(raised));
-        }
-        endpoint.protocol.reset();
-        endpoint.loop.reset();
-        return false;
+        closed = !file || py::call_method(file.get(), names.close);
     }
-    leave_fd(self, endpoint);
-    const py::Ref file = std::move(endpoint.file);
-    const bool closed = !file || py::call_method(file.get(), names.close);
     endpoint.protocol.reset();
     endpoint.loop.reset();
-    return closed;
+    return told && closed;
 }
 
 bool log_if_debug(PyObject* self, const Endpoint& endpoint, const char* module, const char* level,

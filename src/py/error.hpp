@@ -48,6 +48,25 @@ bool exit_exception_raised() noexcept;
 // be null.
 void set_context(PyObject* exception, PyObject* context) noexcept;
 
+// Python's `finally`: the raised exception, if any, is kept over a piece of code, and is put back
+// at its end or becomes the context of one that is raised there.
+class Finally {
+  public:
+    Finally() noexcept : kept_(compat::take_exception()) {}
+    Finally(const Finally&) = delete;
+    Finally& operator=(const Finally&) = delete;
+    ~Finally() {
+        Ref raised = compat::take_exception();
+        if (raised) {
+            set_context(raised.get(), kept_.get());
+        }
+        compat::put_exception(raised ? std::move(raised) : std::move(kept_));
+    }
+
+  private:
+    Ref kept_;
+};
+
 // Raises `exception` (an instance) with `context` as its context when it has none.
 void raise_chained(Ref exception, Ref context) noexcept;
 
