@@ -19,7 +19,9 @@ using core::Coroutine;
 using core::Step;
 using sync::by_twin;
 
-enum Stage : std::uint8_t { kStart, kByTwin, kWaited, kWaitedForAll };
+using sync::kByTwin;
+using sync::kStart;
+enum Stage : std::uint8_t { kWaited = sync::kOwnStages, kWaitedForAll };
 
 PyObject* self_of(const Coroutine& co) noexcept {
     return co.arguments[0].get();

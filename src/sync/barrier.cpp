@@ -50,7 +50,7 @@ bool is_plain(PyObject* self) noexcept {
 }
 
 // The coroutines hold the condition, and its lock through it, in arguments[1].
-enum Stage : std::uint8_t { kStart, kByTwin, kEntering, kBlocked, kInside };
+enum Stage : std::uint8_t { kEntering = kOwnStages, kBlocked, kInside };
 
 // Whether the lock is ours at once; else `step` is to be returned first.
 bool enter_condition(core::Coroutine& co, core::Step& step) noexcept {
@@ -68,28 +68,10 @@ bool enter_condition(core::Coroutine& co, core::Step& step) noexcept {
     return false;
 }
 
-// Replaces the error that is set, if any, by one that is raised meanwhile, as `finally` does.
-class Finally {
-  public:
-    Finally() noexcept : error_(py::compat::take_exception()) {}
-    Finally(const Finally&) = delete;
-    Finally& operator=(const Finally&) = delete;
-    ~Finally() {
-        py::Ref raised = py::compat::take_exception();
-        if (raised) {
-            py::set_context(raised.get(), error_.get());
-        }
-        py::compat::put_exception(raised ? std::move(raised) : std::move(error_));
-    }
-
-  private:
-    py::Ref error_;
-};
-
 // Ends `async with self._cond`, and the call: with the error that is set, or with `value`.
 core::Step leave(core::Coroutine& co, py::Ref value, py::Ref& result) noexcept {
     {
-        const Finally scope;
+        const py::Finally scope;
         (void)py::call_method(co.arguments[1].get(), py::names().release);
     }
     return PyErr_Occurred() == nullptr ? core::finish_with(result, std::move(value))
@@ -112,7 +94,7 @@ void raise_broken(const char* text) noexcept {
 // The last task that goes out opens the barrier again.
 core::Step go_out(core::Coroutine& co, Barrier& barrier, py::Ref& result) noexcept {
     {
-        const Finally scope;
+        const py::Finally scope;
         const int last = barrier.count.add(-1) ? barrier.count.compare(0, Py_EQ) : -1;
         if (last > 0) {
             if (is_in(barrier, kResetting) || is_in(barrier, kDraining)) {

@@ -14,7 +14,7 @@ namespace bucle::sync {
 namespace {
 
 // wait(): arguments[1] is the lock, arguments[2] the error to end with, if any.
-enum Stage : std::uint8_t { kStart, kByTwin, kNotified, kRelocking, kRelockingCancelled };
+enum Stage : std::uint8_t { kNotified = kOwnStages, kRelocking, kRelockingCancelled };
 
 core::Step end_wait(core::Coroutine& co, py::Ref error, py::Ref& result) noexcept {
     if (!error) {

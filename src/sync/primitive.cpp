@@ -76,11 +76,11 @@ core::Step enter_by_name(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& r
     if (error) {
         return core::fail_with(std::move(error));
     }
-    if (co.stage != 0) {
+    if (co.stage != kStart) {
         return core::finish_with_none(result);
     }
     const py::Ref acquired = py::call_method(co.arguments[0].get(), py::names().acquire);
-    return co.wait(acquired ? core::awaitable_of(acquired.get()) : py::Ref(), 1);
+    return co.wait(acquired ? core::awaitable_of(acquired.get()) : py::Ref(), kByName);
 }
 
 core::Step leave_by_name(core::Coroutine& co, py::Ref, py::Ref, py::Ref& result) noexcept {
@@ -90,7 +90,7 @@ core::Step leave_by_name(core::Coroutine& co, py::Ref, py::Ref, py::Ref& result)
 }
 
 core::Step by_twin(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {
-    if (co.stage != 0) {
+    if (co.stage != kStart) {
         return error ? core::fail_with(std::move(error))
                      : core::finish_with(result, std::move(value));
     }
@@ -104,7 +104,7 @@ core::Step by_twin(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& r
         args[i] = co.arguments[i].get();
     }
     const py::Ref twin = py::Ref::steal(call_twin(function, args));
-    return co.wait(twin ? core::awaitable_of(twin.get()) : py::Ref(), 1);
+    return co.wait(twin ? core::awaitable_of(twin.get()) : py::Ref(), kByTwin);
 }
 
 PyObject* call_twin(py::Function& function, PyObject* const* args) noexcept {

@@ -94,6 +94,13 @@ extern PyMethodDef copying_methods[]; // what make_primitive adds for copies and
 // waiters when `waiters` is 0. Null when `state` is null.
 PyObject* primitive_repr(PyObject* self, py::Ref state, Py_ssize_t waiters) noexcept;
 
+// The stages of the bodies below. One that hands over to them begins at the first, too, and numbers
+// its own from kOwnStages on.
+inline constexpr std::uint8_t kStart = 0;
+inline constexpr std::uint8_t kByTwin = 1;
+inline constexpr std::uint8_t kByName = 1;
+inline constexpr std::uint8_t kOwnStages = 2;
+
 // `async with`: __aenter__ awaits self.acquire(), __aexit__ calls self.release(), by name: for
 // subclasses, and for the condition.
 core::Step enter_by_name(core::Coroutine& co, py::Ref value, py::Ref error,
@@ -102,7 +109,7 @@ core::Step leave_by_name(core::Coroutine& co, py::Ref value, py::Ref error,
                          py::Ref& result) noexcept;
 
 // The whole function as asyncio has it, on our object: for subclasses where the many calls that
-// they could override are not worth a second native form. The body's stages are 0 and 1.
+// they could override are not worth a second native form.
 core::Step by_twin(core::Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept;
 // The same for what is no coroutine.
 PyObject* call_twin(py::Function& function, PyObject* const* args) noexcept;

@@ -105,7 +105,7 @@ core::Step get(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result) noe
 }
 
 core::Step join(core::Coroutine& co, py::Ref, py::Ref error, py::Ref& result) noexcept {
-    enum Stage : std::uint8_t { kStart, kNativeWaiter, kEvent };
+    enum Stage : std::uint8_t { kNativeWaiter = kStart + 1, kEvent };
     Queue& queue = queue_of(co.arguments[0].get());
     if (co.stage == kStart) {
         if (queue.unfinished <= 0 && !queue.maxsize) { // __init__ never ran
