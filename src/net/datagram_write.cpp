@@ -5,6 +5,7 @@
 #include "net/datagram.hpp"
 #include "net/errors.hpp"
 #include "net/write_buffer.hpp"
+#include "py/buffer.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -83,13 +84,9 @@ Sent try_send(Datagram& datagram, PyObject* data, PyObject* address) noexcept {
         return send_natively(datagram, PyBytes_AS_STRING(data),
                              static_cast<std::size_t>(PyBytes_GET_SIZE(data)), peer);
     }
-    Py_buffer view;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
-        return Sent::failed;
-    }
-    const Sent sent = send_natively(datagram, view.buf, static_cast<std::size_t>(view.len), peer);
-    PyBuffer_Release(&view);
-    return sent;
+    const py::Buffer view(data, PyBUF_SIMPLE);
+    return view ? send_natively(datagram, view.data(), static_cast<std::size_t>(view.size()), peer)
+                : Sent::failed;
 }
 
 // None or equal to the remote end. 1 yes, 0 no, -1 an error is set.

@@ -1,6 +1,7 @@
 // sock_recv, sock_recv_into, sock_recvfrom, sock_recvfrom_into. Addresses are made by the socket's
 // own methods; what comes without one from a plain socket is read from its descriptor.
 #include "net/sock.hpp"
+#include "py/buffer.hpp"
 #include "py/call.hpp"
 
 namespace bucle::net {
@@ -27,7 +28,7 @@ struct ReceiveInto {
     static Outcome attempt(core::Coroutine& co, PyObject* sock, py::Ref& result) noexcept {
         PyObject* const object = co.arguments[2].get();
         if (const int fd = direct_fd(sock); fd >= 0) {
-            const Buffer buffer(object, PyBUF_WRITABLE);
+            const py::Buffer buffer(object, PyBUF_WRITABLE);
             if (buffer && buffer.size() != 0) {
                 return receive(fd, buffer, result);
             }
@@ -36,7 +37,7 @@ struct ReceiveInto {
         return outcome_of(py::call_method(sock, py::names().recv_into, object), result);
     }
 
-    static Outcome receive(int fd, const Buffer& buffer, py::Ref& result) noexcept {
+    static Outcome receive(int fd, const py::Buffer& buffer, py::Ref& result) noexcept {
         Py_ssize_t got = 0;
         const Outcome outcome = receive_into(fd, buffer.data(), buffer.size(), got);
         if (outcome == Outcome::done) {

@@ -1,6 +1,7 @@
 // sock_sendall and sock_sendto. What sock_sendall has still to send stands in the place of its
 // argument: a memoryview, which also keeps the data from being resized meanwhile.
 #include "net/sock.hpp"
+#include "py/buffer.hpp"
 #include "py/call.hpp"
 
 namespace bucle::net {
@@ -30,7 +31,7 @@ struct SendAll {
         Py_ssize_t sent = 0;
         Outcome outcome = Outcome::failed;
         if (fd >= 0) {
-            const Buffer buffer(data.get(), PyBUF_SIMPLE);
+            const py::Buffer buffer(data.get(), PyBUF_SIMPLE);
             if (buffer) {
                 size = buffer.size();
                 outcome = send_from(fd, buffer.data(), size, sent);

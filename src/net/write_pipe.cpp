@@ -4,6 +4,7 @@
 #include "net/errors.hpp"
 #include "net/pipe.hpp"
 #include "net/transport_type.hpp"
+#include "py/buffer.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 
@@ -117,18 +118,17 @@ bool write_or_keep(PyObject* self, WritePipe& pipe, PyObject* data) noexcept {
                            : written == size || pipe.buffer.push(py::Ref::borrow(data),
                                                                  static_cast<std::size_t>(written));
     }
-    Py_buffer view;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
-        return fail(self, pipe);
-    }
-    const Py_ssize_t written = write_now(pipe, view.buf, view.len);
+    Py_ssize_t written = -1;
+    bool all = false;
     py::Ref rest;
-    if (written >= 0 && written != view.len) {
-        rest = py::Ref::steal(PyBytes_FromStringAndSize(
-            static_cast<const char*>(view.buf) + written, view.len - written));
+    if (const py::Buffer view(data, PyBUF_SIMPLE); view) {
+        written = write_now(pipe, view.data(), view.size());
+        all = written == view.size();
+        if (written >= 0 && !all) {
+            rest = py::Ref::steal(PyBytes_FromStringAndSize(
+                static_cast<const char*>(view.data()) + written, view.size() - written));
+        }
     }
-    const bool all = written == view.len;
-    PyBuffer_Release(&view);
     return written < 0 ? fail(self, pipe) : all || (rest && pipe.buffer.push(std::move(rest)));
 }
 
