@@ -7,9 +7,9 @@
 #pragma once
 
 #include "base/ring_queue.hpp"
-#include "net/address.hpp"
 #include "net/endpoint.hpp"
 #include "net/errors.hpp"
+#include "net/peer_cache.hpp"
 
 namespace bucle::net {
 

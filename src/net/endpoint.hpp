@@ -16,6 +16,8 @@
 
 namespace bucle::net {
 
+inline constexpr std::size_t kMaxSize = std::size_t{256} * 1024; // asyncio's max_size
+
 struct Endpoint {
     loop::LoopCore* scheduler = nullptr; // of `loop`
     py::Ref loop;                        // null: connection_lost() was called

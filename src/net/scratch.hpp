@@ -8,7 +8,6 @@
 namespace bucle::net {
 
 inline constexpr std::size_t kReadAtOnce = std::size_t{64} * 1024; // fits the second-level cache
-inline constexpr std::size_t kMaxSize = std::size_t{256} * 1024;   // asyncio's max_size
 
 // At least `size` bytes, until any Python runs; null with MemoryError set.
 inline char* scratch(loop::LoopCore& core, std::size_t size = kReadAtOnce) noexcept {
