@@ -41,7 +41,7 @@ py::Ref default_executor(LoopCore& core) noexcept {
 }
 
 // executor.submit(func, *args)
-py::Ref submit(PyObject* executor, const CallbackArgs& given) noexcept {
+py::Ref submit(PyObject* executor, const py::CallbackArgs& given) noexcept {
     py::ArgStack stack;
     if (!stack.add(executor) || !stack.add(given.args + 1, given.nargs - 1)) {
         return {};
@@ -71,8 +71,8 @@ PyObject* run_in_executor(PyObject* self, PyObject* const* args, Py_ssize_t narg
                           PyObject* kwnames) noexcept {
     static constexpr const char* kNames[] = {"executor", "func", nullptr};
     constexpr const char* kMethod = "run_in_executor";
-    CallbackArgs given;
-    if (!sort_callback_args(kMethod, kNames, args, nargs, kwnames, given, false)) {
+    py::CallbackArgs given;
+    if (!py::sort_callback_args(kMethod, kNames, args, nargs, kwnames, given, false)) {
         return nullptr;
     }
     LoopCore& core = *loop_core(self);

@@ -17,6 +17,8 @@
 
 namespace bucle::loop {
 
+using py::one_argument;
+
 // Handles of one descriptor; null where nothing is watched.
 struct Watch {
     PyObject* reader = nullptr;
@@ -179,18 +181,6 @@ PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) noexcept;
 
 // scheduling.cpp
 extern PyMethodDef scheduling_methods[];
-// The arguments of call_soon(callback, *args, context=None) and its like, sorted: first the named
-// ones (`names`, one or two and a null; each also by keyword, as in asyncio), then those for the
-// callback. `takes_context`: whether there is a context to give.
-struct CallbackArgs {
-    PyObject* const* args = nullptr;
-    Py_ssize_t nargs = 0;
-    PyObject* context = nullptr; // null: not given
-    PyObject* by_name[2] = {};
-};
-[[nodiscard]] bool sort_callback_args(const char* method, const char* const* names,
-                                      PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
-                                      CallbackArgs& out, bool takes_context = true) noexcept;
 
 // tasks.cpp
 extern PyMethodDef task_methods[5];
@@ -200,15 +190,17 @@ void describe_create_task() noexcept; // its signature is the installed asyncio'
 extern PyMethodDef executor_methods[];
 extern PyGetSetDef executor_getset[];
 
-// watch.cpp
+// watch_methods.cpp
 extern PyMethodDef watch_methods[11];
 void describe_watching() noexcept; // the signatures are the installed asyncio's
-// Queues the handles of what is ready.
-[[nodiscard]] bool queue_ready_descriptors(LoopCore& core, const EpollSet::Batch& batch) noexcept;
-void drop_watches(LoopCore& core) noexcept;
 // The descriptor behind an int or an object with fileno() that is to be watched and that no
 // transport uses; -1 with asyncio's error set.
 [[nodiscard]] int free_descriptor(PyObject* loop, PyObject* object) noexcept;
+
+// watch.cpp
+// Queues the handles of what is ready.
+[[nodiscard]] bool queue_ready_descriptors(LoopCore& core, const EpollSet::Batch& batch) noexcept;
+void drop_watches(LoopCore& core) noexcept;
 
 // signals.cpp: one wake-up pair a process, watched by the loop that blocks in the main thread.
 int signal_write_end() noexcept; // makes the pair; -1 with an error set
@@ -233,20 +225,5 @@ LoopList& live_loops() noexcept; // made with the type
 PyObject* close_loop(PyObject* self, PyObject*) noexcept;
 [[nodiscard]] bool make_loop_type(PyObject* module) noexcept;
 void after_fork_child() noexcept;
-
-// A method of one argument that can be given by name.
-template <PyObject* (*Function)(PyObject*, PyObject*) noexcept, const char* Method,
-          const char* Name>
-PyObject* one_argument(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
-                       PyObject* kwnames) noexcept {
-    if (nargs == 1 && kwnames == nullptr) [[likely]] {
-        return Function(self, args[0]);
-    }
-    const char* const names[] = {Name, nullptr};
-    const py::Signature signature = {Method, names, 1, 1};
-    PyObject* given = nullptr;
-    return py::parse_fastcall(signature, args, nargs, kwnames, &given) ? Function(self, given)
-                                                                       : nullptr;
-}
 
 } // namespace bucle::loop

@@ -39,7 +39,12 @@ void release_fd(LoopCore& core, int fd, const PyObject* transport) noexcept;
 // Whether it is notified still: false after unwatch(), and when something else took its place.
 [[nodiscard]] bool is_watched(PyObject* readiness) noexcept;
 
-// For the loop.
+// For the loop. Watches a side, as watch() does, by a handle or a Readiness.
+[[nodiscard]] bool put(LoopCore& core, int fd, Side side, py::Ref watcher) noexcept;
+// Ends that: 1 done, 0 nobody watched, -1 with an error set.
+[[nodiscard]] int take_off(LoopCore& core, int fd, Side side) noexcept;
+// The transport that claimed the descriptor (borrowed), or null.
+PyObject* transport_at(const LoopCore& core, int fd) noexcept;
 [[nodiscard]] bool is_readiness(PyObject* object) noexcept;
 void set_watched(PyObject* readiness, bool watched) noexcept;
 [[nodiscard]] bool run_readiness(core::Scheduler& scheduler, PyObject* readiness) noexcept;

@@ -8,8 +8,6 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 
-#include <algorithm>
-
 namespace bucle::loop {
 namespace {
 
@@ -22,10 +20,10 @@ PyObject* schedule(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                    PyObject* kwnames) noexcept {
     constexpr const char* kMethod =
         from == From::loop_thread ? "call_soon" : "call_soon_threadsafe";
-    CallbackArgs given;
+    py::CallbackArgs given;
     if (nargs == 0 || kwnames != nullptr) {
         static constexpr const char* kNames[] = {"callback", nullptr};
-        if (!sort_callback_args(kMethod, kNames, args, nargs, kwnames, given)) {
+        if (!py::sort_callback_args(kMethod, kNames, args, nargs, kwnames, given)) {
             return nullptr;
         }
         args = given.args;
@@ -59,47 +57,6 @@ PyObject* schedule(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
 }
 
 } // namespace
-
-bool sort_callback_args(const char* method, const char* const* names, PyObject* const* args,
-                        Py_ssize_t nargs, PyObject* kwnames, CallbackArgs& out,
-                        bool takes_context) noexcept {
-    const Py_ssize_t named = names[1] == nullptr ? 1 : 2;
-    out.args = args;
-    out.nargs = nargs;
-    if (nargs < named) {
-        std::copy_n(args, nargs, out.by_name);
-        out.args = out.by_name;
-        out.nargs = named;
-    }
-    const Py_ssize_t keywords = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
-    for (Py_ssize_t i = 0; i < keywords; ++i) {
-        PyObject* name = PyTuple_GET_ITEM(kwnames, i);
-        if (takes_context && PyUnicode_CompareWithASCIIString(name, "context") == 0) {
-            out.context = args[nargs + i];
-            continue;
-        }
-        const Py_ssize_t at = PyUnicode_CompareWithASCIIString(name, names[0]) == 0 ? 0
-                              : named == 2 && PyUnicode_CompareWithASCIIString(name, names[1]) == 0
-                                  ? 1
-                                  : named;
-        if (at == named || at < nargs) {
-            PyErr_Format(PyExc_TypeError,
-                         at == named ? "Loop.%s() got an unexpected keyword argument '%U'"
-                                     : "Loop.%s() got multiple values for argument '%U'",
-                         method, name);
-            return false;
-        }
-        out.by_name[at] = args[nargs + i];
-    }
-    for (Py_ssize_t at = nargs; at < named; ++at) {
-        if (out.by_name[at] == nullptr) {
-            PyErr_Format(PyExc_TypeError, "Loop.%s() missing 1 required positional argument: '%s'",
-                         method, names[at]);
-            return false;
-        }
-    }
-    return true;
-}
 
 PyMethodDef scheduling_methods[] = {
     {"call_soon", py::as_method(schedule<From::loop_thread>), METH_FASTCALL | METH_KEYWORDS,

@@ -40,7 +40,7 @@ bool as_seconds(PyObject* number, double& out) noexcept {
 }
 
 // `given`: the time (looked at already), the callback and its arguments.
-PyObject* schedule(LoopCore& core, double when, const CallbackArgs& given) noexcept {
+PyObject* schedule(LoopCore& core, double when, const py::CallbackArgs& given) noexcept {
     PyObject* callback = given.args[1];
     if (core.gate != 0 && (!core::check_closed(core) ||
                            (core.debug() && (!core::check_thread(core) ||
@@ -118,8 +118,8 @@ PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) noexcept {
 PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                   PyObject* kwnames) noexcept {
     static constexpr const char* kNames[] = {"when", "callback", nullptr};
-    CallbackArgs given;
-    if (!sort_callback_args("call_at", kNames, args, nargs, kwnames, given)) {
+    py::CallbackArgs given;
+    if (!py::sort_callback_args("call_at", kNames, args, nargs, kwnames, given)) {
         return nullptr;
     }
     if (given.args[0] == Py_None) {
@@ -149,8 +149,8 @@ PyObject* call_at_directly(core::Scheduler& scheduler, PyObject* when, PyObject*
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                      PyObject* kwnames) noexcept {
     static constexpr const char* kNames[] = {"delay", "callback", nullptr};
-    CallbackArgs given;
-    if (!sort_callback_args("call_later", kNames, args, nargs, kwnames, given)) {
+    py::CallbackArgs given;
+    if (!py::sort_callback_args("call_later", kNames, args, nargs, kwnames, given)) {
         return nullptr;
     }
     if (given.args[0] == Py_None) {

@@ -117,8 +117,7 @@ constexpr char kListOfData[] = "list_of_data";
 
 // Two that are called for each message: the interpreter calls them with no Function between.
 PyMethodDef kMethods[] = {
-    {"write", py::as_method(loop::one_argument<write, kWrite, kData>),
-     METH_FASTCALL | METH_KEYWORDS,
+    {"write", py::as_method(py::one_argument<write, kWrite, kData>), METH_FASTCALL | METH_KEYWORDS,
      "write($self, /, data)\n--\n\n"
      "Send bytes; never blocks."},
     {"_lend_fd", lend_fd, METH_NOARGS, nullptr},
@@ -127,7 +126,7 @@ PyMethodDef kMethods[] = {
 };
 
 PyMethodDef writelines_method[] = {
-    {"writelines", py::as_method(loop::one_argument<writelines, kWritelines, kListOfData>),
+    {"writelines", py::as_method(py::one_argument<writelines, kWritelines, kListOfData>),
      METH_FASTCALL | METH_KEYWORDS,
      "writelines($self, /, list_of_data)\n--\n\n"
      "Send several pieces of bytes."},

@@ -1,6 +1,7 @@
 // See args.hpp.
 #include "py/args.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace bucle::py {
@@ -91,6 +92,47 @@ bool parse_call(const Signature& signature, PyObject* args, PyObject* kwargs,
         }
     }
     return check_required(signature, out);
+}
+
+bool sort_callback_args(const char* method, const char* const* names, PyObject* const* args,
+                        Py_ssize_t nargs, PyObject* kwnames, CallbackArgs& out,
+                        bool takes_context) noexcept {
+    const Py_ssize_t named = names[1] == nullptr ? 1 : 2;
+    out.args = args;
+    out.nargs = nargs;
+    if (nargs < named) {
+        std::copy_n(args, nargs, out.by_name);
+        out.args = out.by_name;
+        out.nargs = named;
+    }
+    const Py_ssize_t keywords = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t i = 0; i < keywords; ++i) {
+        PyObject* name = PyTuple_GET_ITEM(kwnames, i);
+        if (takes_context && PyUnicode_CompareWithASCIIString(name, "context") == 0) {
+            out.context = args[nargs + i];
+            continue;
+        }
+        Py_ssize_t at = 0;
+        while (at != named && PyUnicode_CompareWithASCIIString(name, names[at]) != 0) {
+            ++at;
+        }
+        if (at == named || at < nargs) {
+            PyErr_Format(PyExc_TypeError,
+                         at == named ? "Loop.%s() got an unexpected keyword argument '%U'"
+                                     : "Loop.%s() got multiple values for argument '%U'",
+                         method, name);
+            return false;
+        }
+        out.by_name[at] = args[nargs + i];
+    }
+    for (Py_ssize_t at = nargs; at < named; ++at) {
+        if (out.by_name[at] == nullptr) {
+            PyErr_Format(PyExc_TypeError, "Loop.%s() missing 1 required positional argument: '%s'",
+                         method, names[at]);
+            return false;
+        }
+    }
+    return true;
 }
 
 } // namespace bucle::py
