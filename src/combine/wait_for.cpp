@@ -237,9 +237,10 @@ Step end_ending(Coroutine& co, py::Ref error, py::Ref& result) noexcept {
 Step start(Coroutine& co, py::Ref& result) noexcept {
     if (py::state().timeout_rules.wait_for_uses_timeout) {
         const int over = delay(co) == Py_None ? 0 : is_over(delay(co));
-        return over == 0  ? with_timeout(co, result)
-               : over > 0 ? without_delay(co, nullptr, result)
-                          : Step::fail;
+        if (over < 0) {
+            return Step::fail;
+        }
+        return over == 0 ? with_timeout(co, result) : without_delay(co, nullptr, result);
     }
     const py::Ref loop = py::abi::require_running_loop();
     if (!loop) {
@@ -249,9 +250,10 @@ Step start(Coroutine& co, py::Ref& result) noexcept {
         return co.wait(core::awaitable_of(it(co)), kUntimed);
     }
     const int over = is_over(delay(co));
-    return over == 0  ? with_waiter(co, loop.get())
-           : over > 0 ? without_delay(co, loop.get(), result)
-                      : Step::fail;
+    if (over < 0) {
+        return Step::fail;
+    }
+    return over == 0 ? with_waiter(co, loop.get()) : without_delay(co, loop.get(), result);
 }
 
 Step wait_for(Coroutine& co, py::Ref value, py::Ref error, py::Ref& result) noexcept {

@@ -196,9 +196,11 @@ int cancel_any(PyObject* future, PyObject* message) noexcept {
     return py::truth_of(py::call_method_kw(future, names.cancel, names.kw_msg, message));
 }
 
+namespace {
+
 // The count stands in the base's field. asyncio.Task.cancel(t), unbound, has counted there before
 // it comes here by way of the waiter: the number is one above the one that we left.
-static void count_cancel(PyObject* task, TaskCore& core) noexcept {
+void count_cancel(PyObject* task, TaskCore& core) noexcept {
     std::int32_t& count = cancel_count(task, core);
     if (&count == &core.own_cancels) {
         ++count;
@@ -209,6 +211,8 @@ static void count_cancel(PyObject* task, TaskCore& core) noexcept {
     }
     core.own_cancels = count;
 }
+
+} // namespace
 
 int task_cancel(PyObject* task, PyObject* message) noexcept {
     TaskCore& core = *task_core(task);

@@ -6,6 +6,7 @@
 #include "py/call.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace bucle::loop {
 namespace {
@@ -76,22 +77,21 @@ bool refresh_overrides(PyObject* loop, bool fresh) noexcept {
     if (!dict) {
         return false;
     }
-    const int call_soon = is_overridden(loop, dict.get(), names.call_soon);
-    const int time = call_soon < 0 ? -1 : is_overridden(loop, dict.get(), names.time);
-    const int call_at = time < 0 ? -1 : is_overridden(loop, dict.get(), names.call_at);
-    const int run_forever = call_at < 0 ? -1 : is_overridden(loop, dict.get(), names.run_forever);
-    const int threadsafe =
-        run_forever < 0 ? -1 : is_overridden(loop, dict.get(), names.call_soon_threadsafe);
-    if (threadsafe < 0) {
-        return false;
+    bool overridden[std::size(kFlagged)] = {};
+    for (std::size_t i = 0; i != std::size(kFlagged); ++i) {
+        const int found = is_overridden(loop, dict.get(), names.*kFlagged[i]);
+        if (found < 0) {
+            return false;
+        }
+        overridden[i] = found != 0;
     }
-    core.gate =
-        static_cast<std::uint8_t>((core.gate & ~core::Scheduler::kCallSoonOverridden) |
-                                  (call_soon != 0 ? core::Scheduler::kCallSoonOverridden : 0));
-    core.time_overridden = time != 0;
-    core.call_at_overridden = call_at != 0;
-    core.run_forever_overridden = run_forever != 0;
-    core.threadsafe_overridden = threadsafe != 0;
+    const auto [call_soon, time, call_at, run_forever, threadsafe] = overridden;
+    core.gate = static_cast<std::uint8_t>((core.gate & ~core::Scheduler::kCallSoonOverridden) |
+                                          (call_soon ? core::Scheduler::kCallSoonOverridden : 0));
+    core.time_overridden = time;
+    core.call_at_overridden = call_at;
+    core.run_forever_overridden = run_forever;
+    core.threadsafe_overridden = threadsafe;
     core.watching = Watching::unknown;
     return true;
 }

@@ -48,7 +48,7 @@ class Accepted {
         }
     }
     int get() const noexcept { return fd_; }
-    void take() noexcept { fd_ = -1; }
+    void release() noexcept { fd_ = -1; }
 
   private:
     int fd_;
@@ -111,7 +111,7 @@ bool connect(Listener& listener, Accepted& accepted, const SocketAddress& addres
     if (!make_socket_transport(*listener.scheduler, std::move(connection))) {
         return report_creation(listener, protocol.get());
     }
-    accepted.take();
+    accepted.release();
     return true;
 }
 
@@ -232,14 +232,14 @@ PyObject* listen(PyObject* self, PyObject* const* args, Py_ssize_t nargs) noexce
                    loop::watch(core, fd_of_socket(args[1]), loop::Side::reader, readiness.get()));
 }
 
-} // namespace
-
-static PyMethodDef listener_methods[] = {
+PyMethodDef listener_methods[] = {
     {"_listen", py::as_method(listen), METH_FASTCALL,
      "_listen($self, protocol_factory, sock, server, backlog, context, again, /)\n--\n\n"
      "Accept connections of a listening socket from now on."},
     {nullptr, nullptr, 0, nullptr},
 };
+
+} // namespace
 
 bool make_listener_type(PyObject* module) noexcept {
     PyType_Slot slots[] = {

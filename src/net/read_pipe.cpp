@@ -58,10 +58,11 @@ bool read_ready(PyObject* self) noexcept {
     do {
         size = read(pipe.fd, memory, pipe.max_size);
     } while (size < 0 && errno == EINTR);
-    if (size <= 0) {
-        return size == 0                                 ? end_of_file(self, pipe)
-               : errno == EAGAIN || errno == EWOULDBLOCK ? true
-                                                         : fail(self, pipe, errno);
+    if (size == 0) {
+        return end_of_file(self, pipe);
+    }
+    if (size < 0) {
+        return errno == EAGAIN || errno == EWOULDBLOCK || fail(self, pipe, errno);
     }
     const py::Ref data = py::Ref::steal(PyBytes_FromStringAndSize(memory, size));
     const py::Ref protocol = pipe.protocol.clone();

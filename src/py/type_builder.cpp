@@ -135,8 +135,10 @@ void chain_dealloc(PyObject* self, PyTypeObject* base) noexcept {
     }
 }
 
+namespace {
+
 // Whether no field of the base was ever used: nearly always, since our methods shadow the base's.
-static bool is_zero(PyObject* self, PyTypeObject* base) noexcept {
+bool is_zero(PyObject* self, PyTypeObject* base) noexcept {
     const auto* words = reinterpret_cast<const std::uintptr_t*>(self);
     const auto count = static_cast<std::size_t>(base->tp_basicsize) / sizeof(std::uintptr_t);
     std::uintptr_t seen = 0;
@@ -145,6 +147,8 @@ static bool is_zero(PyObject* self, PyTypeObject* base) noexcept {
     }
     return seen == 0;
 }
+
+} // namespace
 
 void chain_dealloc_into(PyObject* self, PyTypeObject* base, BlockPool& pool) noexcept {
     compat::clear_weakrefs(self);
