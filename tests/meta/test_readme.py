@@ -23,7 +23,7 @@ FENCE = re.compile(
     r"^(?P<marks>(?:<!--[^\n]*-->\n+)*)```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S
 )
 MARK = re.compile(r"<!-- *(?P<verb>run|shown|needs)(?:: *(?P<argument>.*?))? *-->")
-CHECKED_ELSEWHERE = {"text", "toml", "ini", "{toctree}", "cpp"}
+CHECKED_ELSEWHERE = {"text", "toml", "ini", "cpp", "{toctree}", "{include} ../CONTRIBUTING.md"}
 
 
 @dataclass(frozen=True)
