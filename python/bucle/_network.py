@@ -55,8 +55,8 @@ _ASKED = ("fileno", "recv", "recv_into", "send", "sendmsg", "shutdown")
 _PLAIN = [getattr(socket.socket, name) for name in _ASKED]
 
 
-def _is_plain(sock: Any) -> bool:
-    """Whether the descriptor may be used itself. By type: a mock says what it was told to say."""
+def _may_use_descriptor(sock: Any) -> bool:
+    """Whether nobody wants to be asked. By type: a mock says what it was told to say."""
     kind = type(sock)
     return kind is socket.socket or (
         issubclass(kind, socket.socket) and [getattr(kind, name) for name in _ASKED] == _PLAIN
@@ -87,7 +87,7 @@ def _make_socket_transport(
     context: Context | None = None,
 ) -> asyncio.Transport:
     self._ensure_fd_no_transport(sock)
-    if _is_plain(sock):
+    if _may_use_descriptor(sock):
         made = self._new_transport(sock, protocol, waiter, extra, server, context)
     else:
         made = _StockTransport(self, sock, protocol, waiter, extra, server)
@@ -127,7 +127,7 @@ def _start_serving(
     context: Context | None = None,
     **timeouts: Any,
 ) -> None:
-    if sslcontext or not _is_plain(sock):
+    if sslcontext or not _may_use_descriptor(sock):
         given = {} if context is None else {"context": context}
         _Stock._start_serving(
             self, protocol_factory, sock, sslcontext, server, backlog, *rest, **timeouts, **given
