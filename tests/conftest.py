@@ -1,6 +1,7 @@
 """Fixtures shared by all rooms: `impl`, `loop`, `world` and `api`, over stock asyncio and bucle.
 
-`--impl stock` runs the control only, which needs no built extension.
+`--impl stock` runs the control only, which needs no built extension; `--impl native` leaves out
+what is stock alone, for runs that look for faults in native code and not for wrong expectations.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ settings.load_profile("large" if os.environ.get("BUCLE_EXAMPLES") == "large" els
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--impl",
-        choices=("all", "stock", "bucle"),
+        choices=("all", "stock", "bucle", "native"),
         default="all",
         help="implementations to run the shared tests on",
     )
@@ -43,13 +44,15 @@ def pytest_configure() -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = metafunc.config.getoption("--impl")
-    names = ["stock", "bucle"] if wanted == "all" else [wanted]
+    names = ["stock", "bucle"] if wanted in ("all", "native") else [wanted]
     if metafunc.definition.get_closest_marker("native"):
         names = [name for name in names if name == "bucle"]
     if "impl" in metafunc.fixturenames:
-        metafunc.parametrize("impl", names, indirect=True)
+        alone = ["bucle"] if wanted == "native" else names
+        metafunc.parametrize("impl", alone, indirect=True)
     if "world" in metafunc.fixturenames:
         pairs = [(types, loop) for types in names for loop in names]
+        pairs = [pair for pair in pairs if wanted != "native" or "bucle" in pair]
         ids = [f"{types}_types-{loop}_loop" for types, loop in pairs]
         metafunc.parametrize("world", pairs, indirect=True, ids=ids)
 

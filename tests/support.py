@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSION = sys.version_info[:2]
+SANITIZED = "ASAN_OPTIONS" in os.environ
 # Debian 12 has 3.11.2, whose asyncio lacks what 3.11.7 mended in timeouts, pausing and writers.
 BEFORE_MENDED = sys.version_info < (3, 11, 7)
 

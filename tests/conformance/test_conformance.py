@@ -2,7 +2,7 @@
 
 One test an upstream module, so that they run in parallel; what is known to differ is a row of
 registry.toml.  BUCLE_MODULES=all adds the modules that need connections, as does `python -m
-tests.conformance`.
+tests.conformance`; CI does so on one version.
 """
 
 from __future__ import annotations
