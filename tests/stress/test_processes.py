@@ -11,6 +11,7 @@ import os
 import pytest
 
 from tests.support import Implementation, check_script
+from tests.unit.process.children import EARLY_PROTOCOL
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(600)]
 
@@ -186,6 +187,7 @@ print(failures)
     assert said == ["[]"]
 
 
+@EARLY_PROTOCOL
 @pytest.mark.native
 @pytest.mark.parametrize("pidfds", [True, False])
 def test_a_storm(impl: Implementation, pidfds: bool) -> None:

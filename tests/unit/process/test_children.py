@@ -14,7 +14,16 @@ import pytest
 
 from tests.unit.net.peers import Net, said, same_as_stock, turns, until
 
-from .children import PIPE, STDOUT, children, execute, python, shell, sleeping
+from .children import (
+    EARLY_PROTOCOL,
+    PIPE,
+    STDOUT,
+    children,
+    execute,
+    python,
+    shell,
+    sleeping,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +116,7 @@ async def test_it_floods_stderr(net: Net) -> None:
     assert error == bytes(size)
 
 
+@pytest.mark.mended_in_3_11_7
 async def test_a_flood_that_nobody_reads_is_held_back(net: Net) -> None:
     process = await execute("cat", "/dev/zero", stdout=PIPE)
     pipe = process._transport.get_pipe_transport(1)
@@ -279,6 +289,7 @@ async def test_kill_9_while_communicate_is_cancelled(net: Net, first: str) -> No
         await until(lambda transport=process._transport: transport._proc is None)
 
 
+@EARLY_PROTOCOL
 async def test_a_child_that_fails_at_once_while_it_is_written_to(net: Net) -> None:
     for _ in range(20):
         process = await execute("false", stdin=PIPE, stdout=PIPE, stderr=PIPE)

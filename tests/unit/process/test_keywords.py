@@ -14,7 +14,7 @@ import pytest
 
 from tests.unit.net.peers import Net, attempt, same_as_stock
 
-from .children import DEVNULL, PIPE, STDOUT, execute, python, shell
+from .children import DEVNULL, EARLY_POPEN, PIPE, STDOUT, execute, python, shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,6 +245,7 @@ BAD_KEYWORDS: dict[str, dict[str, Any]] = {
 }
 
 
+@EARLY_POPEN
 @pytest.mark.parametrize("what", [*BAD, *BAD_KEYWORDS])
 def test_bad_input_is_refused_as_by_asyncio(net: Net, what: str) -> None:
     command = BAD.get(what, ("true",))
