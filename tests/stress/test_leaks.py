@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import bucle
 from tests.support import Implementation, World, collect
 
 if TYPE_CHECKING:
@@ -40,6 +41,17 @@ def objects_by_type() -> Counter[str]:
     return Counter(
         f"{type(thing).__module__}.{type(thing).__qualname__}" for thing in gc.get_objects()
     )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def full_pools() -> None:
+    """Some dead futures, tasks and handles are kept for the next ones: that is no growth."""
+    loop = bucle.new_event_loop()
+    futures = [bucle.Future(loop=loop) for _ in range(300)]
+    tasks = [bucle.Task(noop(), loop=loop) for _ in range(300)]
+    loop.run_until_complete(bucle.wait(tasks))
+    loop.close()
+    del futures, tasks
 
 
 def growth(
